@@ -1,0 +1,3 @@
+module github.com/momentics/hioload-ws
+
+go 1.23
