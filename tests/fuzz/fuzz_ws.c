@@ -1,0 +1,107 @@
+/*
+ * fuzz_ws.c - libFuzzer target: any bytes, cut any way, must give the same items and the same end, and leave nothing.
+ *
+ * Input: a byte of switches (CLIENT, DIRECT, two bits of LIMIT), the number of cuts (low four bits), for each the
+ * length of the piece before it less one, and the stream.
+ *
+ *   clang -g -O1 -std=c11 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Icsrc/include -Icsrc \
+ *         tests/fuzz/fuzz_ws.c csrc/ws_*.c and the slab's files
+ *
+ * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
+ */
+#include "../c/ws_stream.h"
+
+enum { CLIENT = 1, DIRECT = 2, LIMIT_SHIFT = 2, MOST_CUTS = 15 };
+
+static const uint64_t limits[] = {1 << 20, 0, 64, UINT64_MAX};
+
+static hl_slab *slab;
+static hl_cache *cache;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    slab = hl_slab_new(256 << 20);
+    REQUIRE(slab);
+    cache = hl_cache_new(slab);
+    REQUIRE(cache);
+    return 0;
+}
+
+static int is_text(const uint8_t *p, uint64_t n)
+{
+    uint8_t state = HL_UTF8_ACCEPT;
+    for (uint64_t i = 0; i < n; i++) /* byte by byte, unlike the decoder */
+        state = hl_utf8(state, p + i, 1);
+    return state == HL_UTF8_ACCEPT;
+}
+
+/* What holds for items whatever came in. */
+static void check_items(const bytes *log, uint64_t max_message)
+{
+    for (const uint8_t *p = log->data, *end = p ? p + log->len : p; p < end;) {
+        uint8_t opcode = *p++;
+        uint16_t code;
+        uint64_t len;
+        memcpy(&code, p, sizeof code);
+        memcpy(&len, p + sizeof code, sizeof len);
+        p += sizeof code + sizeof len;
+        switch (opcode) {
+        case HL_WS_TEXT:
+            REQUIRE(is_text(p, len));
+            /* fall through */
+        case HL_WS_BINARY: REQUIRE(len <= max_message && code == 0); break;
+        case HL_WS_PING:
+        case HL_WS_PONG: REQUIRE(len <= HL_WS_MAX_CONTROL && code == 0); break;
+        default:
+            REQUIRE(opcode == HL_WS_CLOSE && p + len == end); /* nothing comes after it */
+            REQUIRE(hl_ws_code_valid(code) ? len <= HL_WS_MAX_CONTROL - 2 : code == 1005 && len == 0);
+            REQUIRE(is_text(p, len));
+        }
+        p += len;
+    }
+}
+
+static void check_nothing_left(void)
+{
+    hl_slab_stats stats;
+    hl_slab_stats_read(slab, &stats);
+    for (int i = 0; i <= HL_SLAB_LARGE; i++)
+        REQUIRE(stats.classes[i].in_use == 0);
+}
+
+static void check_same(const hl_ws_config *config, const bytes *wire, cuts c, int direct, const bytes *log, int result)
+{
+    bytes other = {0};
+    outcome o = feed(config, cache, wire, c, direct, &other);
+    REQUIRE(o.result == result);
+    REQUIRE(other.len == log->len && (log->len == 0 || memcmp(other.data, log->data, log->len) == 0));
+    bytes_free(&other);
+    check_nothing_left();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 2 || size < 2u + (data[1] & MOST_CUTS))
+        return 0;
+    const uint8_t switches = data[0];
+    const hl_ws_config config = {.max_message = limits[switches >> LIMIT_SHIFT & 3], .client = switches & CLIENT};
+    size_t at[MOST_CUTS], count = data[1] & MOST_CUTS, last = 0;
+    for (size_t i = 0; i < count; i++)
+        at[i] = last += 1u + data[2 + i];
+    bytes wire = {0}, log = {0};
+    bytes_add(&wire, data + 2 + count, size - 2 - count);
+
+    outcome whole = feed(&config, cache, &wire, (cuts){0}, 0, &log);
+    check_nothing_left();
+    check_items(&log, config.max_message);
+    check_same(&config, &wire, (cuts){.at = at, .count = count}, switches & DIRECT, &log, whole.result);
+    check_same(&config, &wire, (cuts){.at = at, .count = count, .each = 1}, !(switches & DIRECT), &log, whole.result);
+    bytes_free(&wire);
+    bytes_free(&log);
+    return 0;
+}
