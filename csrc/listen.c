@@ -1,0 +1,137 @@
+/*
+ * listen.c - the slots that are not streams: listeners, watched descriptors, timers; and the end of any slot.
+ *
+ * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
+ */
+#include "core.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPT_PAUSE_MS 100
+#define ADDRESS_ROOM 128 /* sizeof(struct sockaddr_storage) */
+
+void hl__end(hl_loop *l, hl_slot *s, int32_t result)
+{
+    if (s->ended)
+        return;
+    if (s->result == 0)
+        s->result = result;
+    hl_timer_cancel(&l->wheel, &s->timer);
+    if (s->kind != HL_KIND_TIMER)
+        l->backend->detach(l, s);
+    if (s->kind == HL_KIND_STREAM)
+        hl__stream_release(l, (hl_stream *)s);
+    if (s->kind == HL_KIND_STREAM || s->kind == HL_KIND_LISTENER)
+        close(s->fd);
+    s->ended = 1;
+    hl__notice(l, s, HL_NOTICE_CLOSED);
+}
+
+/* ------------------------------------------------------------------ listeners */
+
+void hl__listen(hl_loop *l, hl_slot *s, const hl_op *op)
+{
+    s->kind = HL_KIND_LISTENER;
+    s->fd = op->arg;
+    s->user = op->user;
+    int r = l->backend->attach(l, s, HL_READABLE);
+    if (r < 0)
+        hl__end(l, s, r);
+}
+
+/* Descriptors or memory are short: stops asking for a while, or the loop would spin on a queue that it cannot empty. */
+static void pause_accepting(hl_loop *l, hl_slot *s, int error)
+{
+    l->stats.accept_pauses++;
+    l->backend->change(l, s, 0);
+    hl_timer_set(&l->wheel, &s->timer, l->now + ACCEPT_PAUSE_MS);
+    s->result = error;
+    hl__notice(l, s, HL_NOTICE_ACCEPT_ERROR);
+}
+
+void hl__listener_timer(hl_loop *l, hl_slot *s)
+{
+    int r = l->backend->change(l, s, HL_READABLE);
+    if (r < 0)
+        hl__end(l, s, r);
+}
+
+void hl__accept(hl_loop *l, hl_slot *s)
+{
+    uint32_t most = l->config.batch;
+    while (most-- > 0 && hl__room(l) > 0) {
+        struct sockaddr_storage any;
+        uint8_t *where = (uint8_t *)&any;
+        int kept = hl__recv_room(l, ADDRESS_ROOM, &where) > 0;
+        socklen_t len = ADDRESS_ROOM;
+        int fd = accept4(s->fd, (struct sockaddr *)where, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            hl_event *e = hl__event(l, s, HL_EV_ACCEPT);
+            e->result = fd;
+            if (kept) {
+                e->data = where;
+                e->len = len;
+                e->block = l->recv;
+                l->recv_used += ADDRESS_ROOM;
+            }
+            l->stats.accepted++;
+            continue;
+        }
+        switch (errno) {
+        case EAGAIN:
+            return;
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+            pause_accepting(l, s, -errno);
+            return;
+        case EBADF:
+        case EINVAL:
+        case ENOTSOCK:
+        case EOPNOTSUPP:
+            hl__end(l, s, -errno);
+            return;
+        default: /* accept(2): errors of the connection that went away while it waited */
+            continue;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ watched descriptors */
+
+void hl__watch(hl_loop *l, hl_slot *s, const hl_op *op)
+{
+    s->kind = HL_KIND_WATCH;
+    s->fd = op->arg;
+    s->user = op->user;
+    int r = l->backend->attach(l, s, op->flags);
+    if (r < 0)
+        hl__end(l, s, r);
+}
+
+void hl__rewatch(hl_loop *l, hl_slot *s, uint32_t readiness)
+{
+    int r = l->backend->change(l, s, readiness);
+    if (r < 0)
+        hl__end(l, s, r);
+}
+
+void hl__ready(hl_loop *l, hl_slot *s, uint16_t flags)
+{
+    hl__event(l, s, HL_EV_READY)->flags = flags;
+}
+
+/* ------------------------------------------------------------------ timers */
+
+void hl__timer(hl_loop *l, hl_slot *s, const hl_op *op)
+{
+    if (s->kind == HL_KIND_NONE) {
+        s->kind = HL_KIND_TIMER;
+        s->fd = -1;
+        s->user = op->user;
+    }
+    hl_timer_set(&l->wheel, &s->timer, l->now + op->len);
+}

@@ -1,0 +1,450 @@
+/*
+ * loop.c - see hl_loop.h: a loop's birth and end, its turn, operations and letters.
+ *
+ * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
+ */
+#include "core.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A posted operation: the letter, the operation, then room for a frame header and the bytes that it carries. */
+typedef struct posted {
+    hl_letter letter; /* first */
+    hl_block *block;  /* holds this */
+    hl_op op;
+    uint8_t headroom[HL_WS_MAX_HEADER];
+    uint8_t bytes[];
+} posted;
+
+void hl__clock(hl_loop *l)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    l->now = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ------------------------------------------------------------------ birth */
+
+static int in_bounds(uint64_t *value, uint64_t fallback, uint64_t least, uint64_t most)
+{
+    if (*value == 0)
+        *value = fallback;
+    return *value >= least && *value <= most;
+}
+
+static int in_bounds32(uint32_t *value, uint32_t fallback, uint32_t least, uint32_t most)
+{
+    uint64_t wide = *value;
+    int ok = in_bounds(&wide, fallback, least, most);
+    *value = (uint32_t)wide;
+    return ok;
+}
+
+static int check(hl_loop_config *c)
+{
+    int ok = c->slab != NULL && c->ws.client == 0;
+    ok &= in_bounds32(&c->ring, 1024, 64, 65536) && (c->ring & (c->ring - 1)) == 0;
+    ok &= in_bounds32(&c->batch, 256, 1, 4096);
+    ok &= in_bounds32(&c->recv_size, 65536, 512, 4u << 20);
+    ok &= in_bounds32(&c->stage_size, 262144, 4096, 4u << 20);
+    ok &= in_bounds32(&c->slots, 1u << 20, 1, 1u << 24);
+    ok &= in_bounds32(&c->high_water, 1u << 20, 2, UINT32_MAX);
+    ok &= in_bounds32(&c->low_water, c->high_water / 4 ? c->high_water / 4 : 1, 1, c->high_water - 1);
+    ok &= in_bounds32(&c->close_ms, 5000, 1, INT32_MAX);
+    ok &= in_bounds(&c->ws.max_message, 16u << 20, 1, (uint64_t)1 << 62);
+    return ok;
+}
+
+static int make_rings(hl_loop *l)
+{
+    uint32_t n = l->config.ring;
+    l->rings = hl_slab_get(l->config.slab, n * (sizeof(hl_op) + sizeof(hl_event)));
+    l->pin_block = hl_slab_get(l->config.slab, n * sizeof(hl_block *));
+    l->shared.stage = hl_slab_get(l->config.slab, l->config.stage_size);
+    if (l->rings == NULL || l->pin_block == NULL || l->shared.stage == NULL)
+        return -ENOMEM;
+    l->shared.sq.entries = hl_block_data(l->rings);
+    l->shared.cq.entries = hl_block_data(l->rings) + n * sizeof(hl_op);
+    l->shared.sq.mask = l->shared.cq.mask = n - 1;
+    l->pins = (hl_block **)hl_block_data(l->pin_block);
+    l->pin_room = (uint32_t)(l->pin_block->size / sizeof(hl_block *));
+    return 0;
+}
+
+/* Gives back what does not depend on the backend. */
+static void free_memory(hl_loop *l)
+{
+    hl__unpin_all(l);
+    hl__table_fini(&l->table);
+    hl_block_unref(l->recv);
+    hl_block_unref(l->shared.stage);
+    hl_block_unref(l->pin_block);
+    hl_block_unref(l->rings);
+    hl__output_fini(l);
+    if (l->cache != NULL)
+        hl_cache_free(l->cache);
+    hl_block_unref(l->self);
+}
+
+hl_loop *hl_loop_new(const hl_loop_config *config, int *error)
+{
+    hl_loop_config c = *config;
+    if (!check(&c)) {
+        *error = -EINVAL;
+        return NULL;
+    }
+    *error = -ENOMEM;
+    hl_block *self = hl_slab_get(c.slab, sizeof(hl_loop));
+    if (self == NULL)
+        return NULL;
+    hl_loop *l = (hl_loop *)hl_block_data(self);
+    memset(l, 0, sizeof *l);
+    l->self = self;
+    l->config = c;
+    l->backend = &hl__epoll;
+    hl_mailbox_init(&l->shared.mailbox);
+    hl__clock(l);
+    hl_wheel_init(&l->wheel, l->now);
+    l->cache = hl_cache_new(c.slab);
+    if (l->cache != NULL && make_rings(l) == 0 &&
+        hl__table_init(&l->table, c.slab, c.slots, (uint32_t)sizeof(hl_stream)) == 0)
+        *error = l->backend->open(l);
+    if (*error < 0) {
+        free_memory(l);
+        return NULL;
+    }
+    return l;
+}
+
+/* ------------------------------------------------------------------ operations */
+
+/* Gives back what an operation carries. */
+static void op_done(hl_loop *l, const hl_op *op)
+{
+    if (op->flags & HL_GIVE)
+        hl_cache_unref(l->cache, op->block);
+}
+
+static void stale(hl_loop *l, const hl_op *op)
+{
+    l->stats.stale_ops++;
+    if (op->code == HL_OP_ATTACH || op->code == HL_OP_LISTEN)
+        close(op->arg);
+}
+
+/* Operations that bring a slot to life. */
+static void bear(hl_loop *l, hl_slot *s, const hl_op *op)
+{
+    switch (op->code) {
+    case HL_OP_ATTACH:
+        hl__attach(l, (hl_stream *)s, op);
+        break;
+    case HL_OP_LISTEN:
+        hl__listen(l, s, op);
+        break;
+    case HL_OP_WATCH:
+        hl__watch(l, s, op);
+        break;
+    case HL_OP_TIMER:
+        hl__timer(l, s, op);
+        break;
+    default:
+        stale(l, op);
+    }
+}
+
+static void reset_on_close(int fd)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+static void stream_op(hl_loop *l, hl_stream *s, const hl_op *op)
+{
+    switch (op->code) {
+    case HL_OP_SEND:
+        if (s->state == HL_OPEN)
+            s->codec->send(l, s, op);
+        else
+            stale(l, op);
+        break;
+    case HL_OP_READ:
+        if (op->arg)
+            hl__resume(l, s, HL_PAUSE_USER);
+        else
+            hl__pause(s, HL_PAUSE_USER);
+        break;
+    case HL_OP_UPGRADE:
+        hl__upgrade(l, s, op);
+        break;
+    case HL_OP_DEADLINE:
+        hl__deadline(l, s, op);
+        break;
+    case HL_OP_QUIESCE:
+        hl__quiesce(l, s);
+        break;
+    case HL_OP_CLOSE:
+        hl__stream_close(l, s, op->arg, op->data, op->len);
+        break;
+    case HL_OP_ABORT:
+        if (op->flags & HL_RESET)
+            reset_on_close(s->slot.fd);
+        hl__end(l, &s->slot, 0);
+        break;
+    default:
+        stale(l, op);
+    }
+}
+
+/* Operations on the other kinds of slots. */
+static void slot_op(hl_loop *l, hl_slot *s, const hl_op *op)
+{
+    if (op->code == HL_OP_CLOSE || op->code == HL_OP_ABORT)
+        hl__end(l, s, 0);
+    else if (op->code == HL_OP_REWATCH && s->kind == HL_KIND_WATCH)
+        hl__rewatch(l, s, op->flags);
+    else if (op->code == HL_OP_TIMER && s->kind == HL_KIND_TIMER)
+        hl__timer(l, s, op);
+    else
+        stale(l, op);
+}
+
+static void perform(hl_loop *l, const hl_op *op)
+{
+    hl_slot *s = hl__slot(l, op->handle);
+    l->stats.ops++;
+    if (s == NULL || s->ended)
+        stale(l, op);
+    else if (s->kind == HL_KIND_STREAM)
+        stream_op(l, (hl_stream *)s, op);
+    else if (s->kind == HL_KIND_NONE)
+        bear(l, s, op);
+    else
+        slot_op(l, s, op);
+    op_done(l, op);
+}
+
+static void read_letters(hl_loop *l, hl_letter *first)
+{
+    while (first != NULL) {
+        posted *p = (posted *)first;
+        first = first->next;
+        l->stats.letters++;
+        hl_slot *s = hl__slot(l, p->op.handle);
+        if (p->op.code == HL_OP_SEND && s != NULL && s->kind == HL_KIND_STREAM)
+            HL_COUNT(((hl_stream *)s)->stats.posted, p->op.len);
+        perform(l, &p->op);
+        hl_cache_unref(l->cache, p->block);
+    }
+}
+
+static void run_ops(hl_loop *l)
+{
+    hl_ring *sq = &l->shared.sq;
+    /* acquire: the entries up to tail */
+    uint32_t tail = __atomic_load_n(&sq->tail, __ATOMIC_ACQUIRE);
+    for (uint32_t head = sq->head; head != tail; head++) {
+        hl_op *op = (hl_op *)sq->entries + (head & sq->mask);
+        if (op->code == HL_OP_LETTERS) {
+            read_letters(l, hl_letter_reverse(op->data));
+            continue;
+        }
+        if (!(op->flags & (HL_KEEP | HL_GIVE)))
+            op->block = l->shared.stage;
+        perform(l, op);
+    }
+    /* release: the entries have been read and may be overwritten */
+    __atomic_store_n(&sq->head, tail, __ATOMIC_RELEASE);
+}
+
+int hl_loop_post(hl_loop *l, const hl_op *op)
+{
+    int copies = (op->code == HL_OP_SEND || op->code == HL_OP_CLOSE || op->code == HL_OP_UPGRADE) &&
+                 !(op->flags & (HL_KEEP | HL_GIVE));
+    if (op->code == 0 || op->code >= HL_OP_LETTERS || (!copies && op->flags & (HL_KEEP | HL_GIVE) && op->block == NULL))
+        return -EINVAL;
+    size_t len = copies ? op->len : 0;
+    hl_block *b = hl_slab_get(l->config.slab, sizeof(posted) + len);
+    if (b == NULL)
+        return -ENOMEM;
+    posted *p = (posted *)hl_block_data(b);
+    p->block = b;
+    p->op = *op;
+    if (copies) {
+        if (len > 0)
+            memcpy(p->bytes, op->data, len);
+        p->op.data = p->bytes;
+        p->op.block = b;
+        p->op.flags |= HL_KEEP | HL_HEADROOM;
+    } else if (op->flags & HL_KEEP) {
+        hl_block_ref(op->block); /* until the letter is read */
+        p->op.flags = (uint16_t)((op->flags & ~HL_KEEP) | HL_GIVE);
+    }
+    if (hl_mailbox_post(&l->shared.mailbox, &p->letter))
+        l->backend->wake(l);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ the turn */
+
+static void run_inputs(hl_loop *l)
+{
+    hl_slot *s;
+    l->reserve = l->config.ring / 2; /* for what is ready: streams with much to say must not silence the others */
+    while (hl__room(l) > 0 && (s = hl__list_take(l, HL_LIST_INPUT)) != NULL)
+        hl__stream_input(l, (hl_stream *)s);
+    l->reserve = 0;
+}
+
+static void run_timers(hl_loop *l)
+{
+    hl_timer *t;
+    while ((t = hl_wheel_expire(&l->wheel, l->now)) != NULL) {
+        hl_slot *s = (hl_slot *)((char *)t - offsetof(hl_slot, timer));
+        if (s->kind == HL_KIND_STREAM)
+            hl__stream_timer(l, (hl_stream *)s);
+        else if (s->kind == HL_KIND_LISTENER)
+            hl__listener_timer(l, s);
+        else
+            hl__notice(l, s, HL_NOTICE_TIMER);
+    }
+}
+
+static uint32_t ready_events(const hl_loop *l) { return l->shared.cq.tail - l->shared.cq.head; }
+
+/* How long the backend may wait, at most `asked`; announces sleep to the mailbox unless it is 0. */
+static int how_long(hl_loop *l, int64_t asked)
+{
+    if (asked == 0 || ready_events(l) > 0 || l->lists[HL_LIST_INPUT].first != NULL ||
+        l->lists[HL_LIST_NOTICE].first != NULL)
+        return 0;
+    int64_t timer = hl_wheel_next(&l->wheel, l->now);
+    if (timer >= 0 && (asked < 0 || timer < asked))
+        asked = timer;
+    if (asked == 0 || !hl_mailbox_sleep(&l->shared.mailbox))
+        return 0;
+    /* seq_cst, as in hl_loop_wake: either we see its `nudged`, or it sees that we sleep */
+    if (__atomic_exchange_n(&l->nudged, 0, __ATOMIC_SEQ_CST)) {
+        hl_mailbox_awake(&l->shared.mailbox);
+        return 0;
+    }
+    l->stats.waits++;
+    return asked < 0 ? -1 : asked < INT_MAX ? (int)asked : INT_MAX;
+}
+
+static void finish_work(hl_loop *l)
+{
+    hl__output_flush_all(l);
+    hl__send_notices(l);
+}
+
+int hl_loop_enter(hl_loop *l, int64_t timeout_ms, uint32_t flags)
+{
+    if (l->broken)
+        return l->broken;
+    hl__clock(l);
+    run_ops(l); /* before anything is unpinned: operations may point into this turn's events */
+    if (flags & HL_ENTER_FLUSH) {
+        l->stats.flushes++;
+        hl__output_flush_all(l);
+        hl__stage_restart(l);
+        return (int)ready_events(l);
+    }
+    l->stats.turns++;
+    if (ready_events(l) == 0)
+        hl__unpin_all(l);
+    read_letters(l, hl_mailbox_take(&l->shared.mailbox));
+    run_inputs(l);
+    finish_work(l);
+    hl__stage_restart(l);
+    if (hl__room(l) > 0) {
+        int timeout = how_long(l, timeout_ms);
+        int r = l->backend->wait(l, timeout);
+        if (timeout != 0) {
+            hl_mailbox_awake(&l->shared.mailbox);
+            /* acquire: what those who asked until now had done before; they are served by our returning */
+            __atomic_exchange_n(&l->nudged, 0, __ATOMIC_ACQ_REL);
+        }
+        if (r < 0)
+            return l->broken = r;
+    }
+    run_timers(l);
+    read_letters(l, hl_mailbox_take(&l->shared.mailbox));
+    finish_work(l);
+    return (int)ready_events(l);
+}
+
+/* ------------------------------------------------------------------ the rest of the interface */
+
+hl_shared *hl_loop_shared(hl_loop *l) { return &l->shared; }
+
+const char *hl_loop_backend(const hl_loop *l) { return l->backend->name; }
+
+hl_handle hl_loop_reserve(hl_loop *l) { return hl__table_reserve(&l->table); }
+
+void hl_loop_cancel(hl_loop *l, hl_handle h)
+{
+    hl_slot *s = hl__slot(l, h);
+    if (s != NULL)
+        hl__table_release(&l->table, &s->head);
+}
+
+void hl_loop_wake(hl_loop *l)
+{
+    __atomic_store_n(&l->nudged, 1, __ATOMIC_SEQ_CST); /* for a loop that does not sleep yet: see how_long */
+    if (hl_mailbox_nudge(&l->shared.mailbox))
+        l->backend->wake(l);
+}
+
+const hl_stream_stats *hl_loop_stream_stats(hl_loop *l, hl_handle h)
+{
+    hl_stream *s = hl__table_at(&l->table, hl_handle_index(h));
+    return s ? &s->stats : NULL;
+}
+
+void hl_loop_stats_read(hl_loop *l, hl_loop_stats *out)
+{
+    *out = l->stats;
+    out->slots = __atomic_load_n(&l->table.alive, __ATOMIC_RELAXED);
+}
+
+int hl_fd_pollable(int fd)
+{
+    int set = fcntl(fd, F_GETFD) < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
+    if (set < 0)
+        return -errno;
+    struct epoll_event e = {.events = 0};
+    int r = epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+    close(set);
+    return r;
+}
+
+void hl_loop_free(hl_loop *l)
+{
+    /* What was queued or posted still takes effect, so that the descriptors it carries are closed below. */
+    run_ops(l);
+    read_letters(l, hl_mailbox_take(&l->shared.mailbox));
+    for (hl_ring *cq = &l->shared.cq; cq->head != cq->tail; cq->head++) {
+        hl_event *e = (hl_event *)cq->entries + (cq->head & cq->mask);
+        if (e->type == HL_EV_ACCEPT)
+            close(e->result);
+    }
+    uint32_t used = __atomic_load_n(&l->table.fresh, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < used; i++) {
+        hl_slot *s = hl__table_at(&l->table, i);
+        if (s->kind == HL_KIND_NONE)
+            continue;
+        hl__end(l, s, 0);
+        if (s->kind == HL_KIND_STREAM)
+            hl_block_unref(((hl_stream *)s)->reason);
+    }
+    l->backend->close(l);
+    free_memory(l);
+}

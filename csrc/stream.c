@@ -1,0 +1,413 @@
+/*
+ * stream.c - the life of a stream between its descriptor and its codec: input, pauses, deadlines, the ways it ends.
+ *
+ *            HL_OP_CLOSE             peer's goodbye            all sent                peer's end
+ *   OPEN ──────────────▶ CLOSING ──────────────▶ FLUSHING ──────────────▶ LINGERING ──────────────▶ ended
+ *     └──── raw stream, error, peer was first ──────▲    └── peer has ended: no lingering ────────────▲
+ *
+ * Any error of the connection, HL_OP_ABORT and a deadline lead straight to "ended" (hl__end).
+ *
+ * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
+ */
+#include "core.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#define CLOSE_CAP 12               /* an orderly close lasts at most this many times close_ms */
+#define DIRECT_MAX ((size_t)1 << 20) /* bytes received straight into one message at a time */
+
+static void drop_input(hl_loop *l, hl_stream *s)
+{
+    if (s->in_held)
+        hl_cache_unref(l->cache, s->in_block);
+    s->in_held = 0;
+    s->in_block = NULL;
+    s->in_len = 0;
+}
+
+static int set_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
+        return -errno;
+    return 0;
+}
+
+void hl__attach(hl_loop *l, hl_stream *s, const hl_op *op)
+{
+    s->slot.kind = HL_KIND_STREAM;
+    s->slot.fd = op->arg;
+    s->slot.user = op->user;
+    s->codec = &hl__codec_raw;
+    s->oneshot = (op->flags & HL_ONESHOT) != 0;
+    s->last_received = s->last_sent = (uint32_t)l->now;
+    s->stats = (hl_stream_stats){0};
+    int on = 1;
+    setsockopt(op->arg, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* we gather by ourselves; not every socket is TCP */
+    int r = set_nonblocking(op->arg);
+    if (r == 0)
+        r = l->backend->attach(l, &s->slot, HL_READABLE);
+    if (r < 0)
+        hl__end(l, &s->slot, r);
+}
+
+/* ------------------------------------------------------------------ reading */
+
+void hl__pause(hl_stream *s, uint8_t why) { s->pauses |= why; }
+
+void hl__resume(hl_loop *l, hl_stream *s, uint8_t why)
+{
+    if (!(s->pauses & why))
+        return;
+    s->pauses &= (uint8_t)~why;
+    if (s->pauses != 0)
+        return;
+    if (s->in_len > 0)
+        hl__list_add(l, &s->slot, HL_LIST_INPUT);
+    else
+        l->backend->resume(l, s);
+}
+
+/* After the codec has run: keeps what it left, tells what waited for it to be done. */
+static void after_input(hl_loop *l, hl_stream *s)
+{
+    if (s->slot.ended)
+        return;
+    if (s->in_len > 0) {
+        if (!s->in_held)
+            hl_block_ref(s->in_block);
+        s->in_held = 1;
+        if (s->pauses == 0)
+            hl__list_add(l, &s->slot, HL_LIST_INPUT);
+        return;
+    }
+    if (s->in_held)
+        hl__pin(l, s->in_block); /* this turn's events may point into it */
+    s->in_held = 0;
+    s->in_block = NULL;
+    if (s->quiescing && s->quiesce_left == 0) {
+        s->quiescing = 0;
+        hl__pause(s, HL_PAUSE_QUIET);
+        hl__notice(l, &s->slot, HL_NOTICE_QUIET);
+    }
+    if (s->pauses & HL_PAUSE_END && s->state == HL_OPEN && !s->end_told)
+        hl__list_add(l, &s->slot, HL_LIST_INPUT); /* the completion ring was full when the end came */
+}
+
+void hl__stream_input(hl_loop *l, hl_stream *s)
+{
+    if (s->slot.ended || s->pauses & (uint8_t)~HL_PAUSE_END)
+        return;
+    s->codec->input(l, s);
+    after_input(l, s);
+    if (!s->slot.ended && s->in_len == 0 && s->pauses == 0)
+        l->backend->resume(l, s);
+}
+
+int hl__stream_where(hl_loop *l, hl_stream *s, struct iovec iov[2], size_t *direct)
+{
+    int n = 0;
+    uint8_t *where;
+    *direct = 0;
+    if (s->state <= HL_CLOSING && s->codec->room != NULL) {
+        int64_t room = s->codec->room(l, s, &where);
+        if (room > 0) {
+            *direct = (size_t)room < DIRECT_MAX ? (size_t)room : DIRECT_MAX;
+            iov[n++] = (struct iovec){where, *direct};
+        }
+        if (room < 0)
+            goto nomem;
+    }
+    size_t room = hl__recv_room(l, l->config.recv_size / 2, &where);
+    if (room == 0)
+        goto nomem;
+    iov[n++] = (struct iovec){where, room < l->config.recv_size ? room : l->config.recv_size};
+    return n;
+nomem:
+    l->stats.nomem++;
+    hl__end(l, &s->slot, -ENOMEM);
+    return 0;
+}
+
+void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec iov[2], size_t direct, size_t n)
+{
+    HL_COUNT(s->stats.received, n);
+    s->last_received = (uint32_t)l->now;
+    s->quiesce_left = n < s->quiesce_left ? s->quiesce_left - (uint32_t)n : 0;
+    if (s->state > HL_CLOSING)
+        return; /* flushing or lingering: discarded */
+    size_t straight = n < direct ? n : direct;
+    if (n > straight) {
+        s->in_block = l->recv;
+        s->in_data = iov[direct > 0].iov_base;
+        s->in_len = n - straight;
+        l->recv_used += s->in_len;
+    }
+    if (straight > 0)
+        s->codec->filled(l, s, straight);
+    if (s->in_len > 0)
+        s->codec->input(l, s);
+    after_input(l, s);
+}
+
+void hl__stream_empty(hl_loop *l, hl_stream *s)
+{
+    s->quiesce_left = 0;
+    after_input(l, s);
+}
+
+void hl__stream_ended(hl_loop *l, hl_stream *s)
+{
+    hl__pause(s, HL_PAUSE_END);
+    s->quiesce_left = 0;
+    if (s->state == HL_LINGERING)
+        hl__end(l, &s->slot, 0);
+    else if (s->state == HL_CLOSING)
+        hl__stream_finish(l, s);
+    else if (s->state == HL_OPEN) {
+        s->codec->input(l, s);
+        after_input(l, s);
+    }
+}
+
+void hl__receive_failed(hl_loop *l, hl_stream *s, int error)
+{
+    /* A lingering stream has said all it had to say: how the peer goes is its own affair. */
+    hl__end(l, &s->slot, s->state == HL_LINGERING ? 0 : error);
+}
+
+void hl__quiesce(hl_loop *l, hl_stream *s)
+{
+    int waiting = 0;
+    if (s->state != HL_OPEN)
+        return;
+    if (!(s->pauses & HL_PAUSE_END) && ioctl(s->slot.fd, FIONREAD, &waiting) < 0)
+        waiting = 0;
+    s->quiesce_left = (uint32_t)waiting;
+    s->quiescing = 1;
+    if (s->in_len == 0)
+        after_input(l, s);
+}
+
+/* Puts the bytes of an operation, and behind them input that waits, where the codec will take them. */
+static int prepend_input(hl_loop *l, hl_stream *s, const hl_op *op)
+{
+    if (op->len == 0)
+        return 0;
+    if (s->in_len == 0) {
+        hl_block_ref(op->block);
+        s->in_block = op->block;
+        s->in_data = op->data;
+    } else {
+        hl_block *both = hl_cache_get(l->cache, op->len + s->in_len);
+        if (both == NULL)
+            return -ENOMEM;
+        memcpy(hl_block_data(both), op->data, op->len);
+        memcpy(hl_block_data(both) + op->len, s->in_data, s->in_len);
+        if (s->in_held)
+            hl_cache_unref(l->cache, s->in_block);
+        s->in_block = both;
+        s->in_data = hl_block_data(both);
+    }
+    s->in_held = 1;
+    s->in_len += op->len;
+    return 0;
+}
+
+void hl__upgrade(hl_loop *l, hl_stream *s, const hl_op *op)
+{
+    if (s->codec != &hl__codec_raw || s->state != HL_OPEN)
+        return;
+    if (prepend_input(l, s, op) < 0) {
+        l->stats.nomem++;
+        hl__end(l, &s->slot, -ENOMEM);
+        return;
+    }
+    s->codec = &hl__codec_ws;
+    s->oneshot = 0;
+    hl_ws_init(&s->ws, &l->config.ws);
+    if (s->pauses & HL_PAUSE_USER)
+        hl__resume(l, s, HL_PAUSE_USER);
+    else if (s->in_len > 0)
+        hl__list_add(l, &s->slot, HL_LIST_INPUT);
+}
+
+/* ------------------------------------------------------------------ ending */
+
+static void begin_close(hl_loop *l, hl_stream *s)
+{
+    if (s->close_by == 0) {
+        s->close_by = l->now + l->config.close_ms;
+        s->close_cap = l->now + (uint64_t)CLOSE_CAP * l->config.close_ms;
+    }
+    s->quiescing = 0;
+    hl__rearm(l, s);
+}
+
+/* Reading serves only to see the peer's goodbye or end from now on. */
+static void read_to_the_end(hl_loop *l, hl_stream *s)
+{
+    hl__resume(l, s, HL_PAUSE_USER | HL_PAUSE_OUTPUT | HL_PAUSE_QUIET);
+}
+
+void hl__stream_close(hl_loop *l, hl_stream *s, int32_t code, const void *reason, size_t len)
+{
+    if (s->state != HL_OPEN)
+        return;
+    s->close_by = 0; /* it may have been set to wait for this call */
+    int await = s->codec->close(l, s, code, reason, len);
+    if (s->slot.ended)
+        return;
+    if (!await) {
+        hl__stream_finish(l, s);
+        return;
+    }
+    s->state = HL_CLOSING;
+    begin_close(l, s);
+    read_to_the_end(l, s);
+}
+
+void hl__stream_fail(hl_loop *l, hl_stream *s, int32_t result, int32_t code)
+{
+    s->slot.result = result;
+    if (s->state == HL_OPEN)
+        s->codec->close(l, s, code, NULL, 0);
+    if (!s->slot.ended)
+        hl__stream_finish(l, s);
+}
+
+void hl__stream_finish(hl_loop *l, hl_stream *s)
+{
+    s->state = HL_FLUSHING;
+    drop_input(l, s);
+    begin_close(l, s);
+    read_to_the_end(l, s);
+    if (s->pauses == 0)
+        l->backend->resume(l, s); /* dropping the input may have been what it waited for */
+    if (s->out_first == NULL)
+        hl__stream_flushed(l, s);
+}
+
+void hl__stream_flushed(hl_loop *l, hl_stream *s)
+{
+    if (s->state != HL_FLUSHING || s->slot.ended)
+        return;
+    /* After the goodbyes of both sides, or the peer's end, nothing can arrive that a close would answer with a reset. */
+    if (s->pauses & HL_PAUSE_END || s->close_code != 0 || shutdown(s->slot.fd, SHUT_WR) < 0) {
+        hl__end(l, &s->slot, 0);
+        return;
+    }
+    s->state = HL_LINGERING;
+    l->backend->resume(l, s);
+}
+
+void hl__output_failed(hl_loop *l, hl_stream *s, int error)
+{
+    s->deaf = 1;
+    s->lost = 1;
+    s->slot.result = error;
+    hl__output_drop(l, s);
+    if (s->state == HL_OPEN)
+        hl__resume(l, s, HL_PAUSE_OUTPUT); /* what the peer sent before it went away is still to be read */
+    else
+        hl__end(l, &s->slot, error);
+}
+
+void hl__stream_release(hl_loop *l, hl_stream *s)
+{
+    if (s->stats.queued > 0)
+        s->lost = 1;
+    hl__output_drop(l, s);
+    drop_input(l, s);
+    if (s->codec != NULL && s->codec->fini != NULL)
+        s->codec->fini(l, s);
+}
+
+/* ------------------------------------------------------------------ deadlines */
+
+void hl__deadline(hl_loop *l, hl_stream *s, const hl_op *op)
+{
+    uint64_t ms = op->len;
+    uint32_t interval = ms < INT32_MAX ? (uint32_t)ms : INT32_MAX;
+    switch (op->kind) {
+    case HL_DEADLINE_ONCE:
+        s->once = ms ? l->now + ms : 0;
+        break;
+    case HL_DEADLINE_READ:
+        s->read_ms = interval;
+        s->last_received = (uint32_t)l->now;
+        break;
+    case HL_DEADLINE_WRITE:
+        s->write_ms = interval;
+        break;
+    }
+    hl__rearm(l, s);
+}
+
+/* When the orderly close is over; bytes that move put it off up to the cap. */
+static uint64_t close_deadline(const hl_loop *l, const hl_stream *s)
+{
+    uint64_t by = s->close_by;
+    if (s->stats.queued > 0) {
+        uint64_t moved = l->now - (uint32_t)((uint32_t)l->now - s->last_sent) + l->config.close_ms;
+        by = moved > by ? moved : by;
+    }
+    return by < s->close_cap ? by : s->close_cap;
+}
+
+/* The time at which `interval` ms will have passed since `since` (low 32 bits of the clock). */
+static uint64_t due(const hl_loop *l, uint32_t since, uint32_t interval)
+{
+    return l->now - (uint32_t)((uint32_t)l->now - since) + interval;
+}
+
+void hl__rearm(hl_loop *l, hl_stream *s)
+{
+    uint64_t next = UINT64_MAX;
+    if (s->close_by != 0)
+        next = close_deadline(l, s);
+    if (s->once != 0 && s->once < next)
+        next = s->once;
+    if (s->read_ms != 0 && due(l, s->last_received, s->read_ms) < next)
+        next = due(l, s->last_received, s->read_ms);
+    if (s->write_ms != 0 && s->stalled && due(l, s->last_sent, s->write_ms) < next)
+        next = due(l, s->last_sent, s->write_ms);
+    if (next == UINT64_MAX)
+        hl_timer_cancel(&l->wheel, &s->slot.timer);
+    else
+        hl_timer_set(&l->wheel, &s->slot.timer, next);
+}
+
+void hl__stream_timer(hl_loop *l, hl_stream *s)
+{
+    if (s->close_by != 0 && close_deadline(l, s) <= l->now) {
+        if (s->state != HL_OPEN) {
+            hl__end(l, &s->slot, s->state == HL_LINGERING ? 0 : -ETIMEDOUT);
+            return;
+        }
+        s->close_by = 0;
+        hl__stream_close(l, s, 0, NULL, 0); /* the owner has not answered HL_EV_END */
+        if (s->slot.ended)
+            return;
+    }
+    if (s->once != 0 && s->once <= l->now) {
+        s->once = 0;
+        hl__notice(l, &s->slot, HL_NOTICE_TIMER << HL_DEADLINE_ONCE);
+    }
+    if (s->read_ms != 0 && due(l, s->last_received, s->read_ms) <= l->now) {
+        s->last_received = (uint32_t)l->now;
+        if (s->pauses == 0 && s->state == HL_OPEN) /* a peer is not silent because we do not listen */
+            hl__notice(l, &s->slot, HL_NOTICE_TIMER << HL_DEADLINE_READ);
+    }
+    if (s->write_ms != 0 && s->stalled && due(l, s->last_sent, s->write_ms) <= l->now) {
+        s->last_sent = (uint32_t)l->now;
+        hl__notice(l, &s->slot, HL_NOTICE_TIMER << HL_DEADLINE_WRITE);
+    }
+    hl__rearm(l, s);
+}
