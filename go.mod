@@ -1,3 +1,3 @@
 module github.com/momentics/hioload-ws
 
-go 1.23
+go 1.23.0

@@ -80,24 +80,17 @@ static void take(hl_loop *l, hl_stream *s, const hl_ws_item *item)
         if (s->state == HL_OPEN)
             send_control(l, s, HL_WS_PONG, item->data, item->len);
         break;
-    case HL_WS_PONG:
-        break;
-    case HL_WS_CLOSE:
-        peer_closed(l, s, item);
-        break;
-    default:
-        message(l, s, item);
-        return;
+    case HL_WS_PONG: break;
+    case HL_WS_CLOSE: peer_closed(l, s, item); break;
+    default: message(l, s, item); return;
     }
     hl_cache_unref(l->cache, item->block);
 }
 
 static void fail(hl_loop *l, hl_stream *s, int error)
 {
-    static const int32_t results[] = {[-HL_WS_EPROTO] = -EPROTO,
-                                      [-HL_WS_EUTF8] = -EILSEQ,
-                                      [-HL_WS_ETOOBIG] = -EMSGSIZE,
-                                      [-HL_WS_ENOMEM] = -ENOMEM};
+    static const int32_t results[] = {
+        [-HL_WS_EPROTO] = -EPROTO, [-HL_WS_EUTF8] = -EILSEQ, [-HL_WS_ETOOBIG] = -EMSGSIZE, [-HL_WS_ENOMEM] = -ENOMEM};
     if (error == HL_WS_ENOMEM)
         l->stats.nomem++;
     hl__stream_fail(l, s, results[-error], hl_ws_close_code(error));

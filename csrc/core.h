@@ -31,7 +31,7 @@ enum { HL_LIST_OUTPUT, HL_LIST_INPUT, HL_LIST_NOTICE, HL_LISTS };
 /* Things to tell the owner when the completion ring has room, sent in this order. */
 enum {
     HL_NOTICE_ACCEPT_ERROR = 1,
-    HL_NOTICE_TIMER = 2,   /* the bits for HL_DEADLINE_ONCE, _READ and _WRITE follow from it: 2 << kind */
+    HL_NOTICE_TIMER = 2, /* the bits for HL_DEADLINE_ONCE, _READ and _WRITE follow from it: 2 << kind */
     HL_NOTICE_DRAIN = 16,
     HL_NOTICE_QUIET = 32,
     HL_NOTICE_CLOSED = 64
@@ -41,11 +41,11 @@ struct hl_slot {
     hl_slot_head head;
     int fd;
     uint8_t kind;
-    uint8_t listed;       /* bit per HL_LIST_* */
-    uint8_t notices;      /* HL_NOTICE_* */
-    uint8_t ended;        /* descriptor gone; only notices are left to send */
-    uint32_t poll_mask;   /* backend's: what the kernel is asked for */
-    int32_t result;       /* of HL_EV_CLOSED, or of HL_EV_ACCEPT_ERROR */
+    uint8_t listed;     /* bit per HL_LIST_* */
+    uint8_t notices;    /* HL_NOTICE_* */
+    uint8_t ended;      /* descriptor gone; only notices are left to send */
+    uint32_t poll_mask; /* backend's: what the kernel is asked for */
+    int32_t result;     /* of HL_EV_CLOSED, or of HL_EV_ACCEPT_ERROR */
     uint64_t user;
     hl_timer timer;
     hl_slot *next[HL_LISTS];
@@ -59,26 +59,26 @@ typedef struct hl_list {
 
 /* Why a stream is not reading; it reads while none is set. */
 enum {
-    HL_PAUSE_USER = 1,    /* HL_OP_READ 0, or HL_ONESHOT has delivered */
-    HL_PAUSE_OUTPUT = 2,  /* unsent output above high_water */
-    HL_PAUSE_QUIET = 4,   /* quiesced */
-    HL_PAUSE_END = 8      /* the peer sends no more */
+    HL_PAUSE_USER = 1,   /* HL_OP_READ 0, or HL_ONESHOT has delivered */
+    HL_PAUSE_OUTPUT = 2, /* unsent output above high_water */
+    HL_PAUSE_QUIET = 4,  /* quiesced */
+    HL_PAUSE_END = 8     /* the peer sends no more */
 };
 
 enum {
     HL_OPEN = 0,
-    HL_CLOSING,   /* WebSocket: our close frame is queued or sent, the peer's has not come */
-    HL_FLUSHING,  /* nothing more will be queued; when all is sent, the sending side is shut */
-    HL_LINGERING  /* shut; whatever arrives is discarded until the peer's end or the deadline */
+    HL_CLOSING,  /* WebSocket: our close frame is queued or sent, the peer's has not come */
+    HL_FLUSHING, /* nothing more will be queued; when all is sent, the sending side is shut */
+    HL_LINGERING /* shut; whatever arrives is discarded until the peer's end or the deadline */
 };
 
 /* A run of outgoing bytes. */
 struct hl_chunk {
     hl_chunk *next;
-    hl_block *block;     /* holds `data`; one reference */
+    hl_block *block; /* holds `data`; one reference */
     uint8_t *data;
     uint64_t len;
-    uint8_t own;         /* the block is this chunk's alone and may be appended to */
+    uint8_t own; /* the block is this chunk's alone and may be appended to */
     uint8_t header_len;
     uint8_t header[HL_WS_MAX_HEADER]; /* goes before data */
 };
@@ -88,29 +88,29 @@ typedef struct hl_codec hl_codec;
 struct hl_stream {
     hl_slot slot;
     const hl_codec *codec;
-    hl_stream_stats stats;   /* written by the loop with relaxed atomic stores, read by anyone */
+    hl_stream_stats stats; /* written by the loop with relaxed atomic stores, read by anyone */
     hl_chunk *out_first, *out_last;
-    hl_block *in_block;      /* bytes received and not yet taken by the codec */
+    hl_block *in_block; /* bytes received and not yet taken by the codec */
     uint8_t *in_data;
-    uint64_t in_len;         /* while > 0 nothing more is received */
-    uint64_t once;           /* deadline, ms; 0: none */
-    uint64_t close_by;       /* deadline of an orderly close, ms; 0: none */
-    uint64_t close_cap;      /* ... however the output moves */
-    uint32_t read_ms, write_ms;   /* HL_DEADLINE_READ, HL_DEADLINE_WRITE; 0: off */
+    uint64_t in_len;                   /* while > 0 nothing more is received */
+    uint64_t once;                     /* deadline, ms; 0: none */
+    uint64_t close_by;                 /* deadline of an orderly close, ms; 0: none */
+    uint64_t close_cap;                /* ... however the output moves */
+    uint32_t read_ms, write_ms;        /* HL_DEADLINE_READ, HL_DEADLINE_WRITE; 0: off */
     uint32_t last_received, last_sent; /* low 32 bits of the loop's clock, ms */
-    uint32_t quiesce_left;   /* bytes still to be read before HL_EV_QUIET */
-    uint16_t close_code;     /* the peer's; 0: none came */
+    uint32_t quiesce_left;             /* bytes still to be read before HL_EV_QUIET */
+    uint16_t close_code;               /* the peer's; 0: none came */
     uint8_t pauses;
     uint8_t state;
-    uint8_t stalled;         /* the kernel takes no more output for now */
+    uint8_t stalled; /* the kernel takes no more output for now */
     uint8_t oneshot;
     uint8_t quiescing;
-    uint8_t above_high;      /* has reached high_water and not yet fallen to low_water */
-    uint8_t lost;            /* output was lost */
-    uint8_t deaf;            /* the kernel takes no more output for good: it is discarded */
-    uint8_t in_held;         /* in_block has a reference of ours */
-    uint8_t end_told;        /* HL_EV_END has been sent */
-    hl_block *reason;        /* the peer's close reason: its length, then its bytes */
+    uint8_t above_high; /* has reached high_water and not yet fallen to low_water */
+    uint8_t lost;       /* output was lost */
+    uint8_t deaf;       /* the kernel takes no more output for good: it is discarded */
+    uint8_t in_held;    /* in_block has a reference of ours */
+    uint8_t end_told;   /* HL_EV_END has been sent */
+    hl_block *reason;   /* the peer's close reason: its length, then its bytes */
     hl_ws ws;
 };
 
@@ -118,9 +118,9 @@ struct hl_stream {
 
 /*
  * What the bytes of a stream mean. input() takes bytes from in_data/in_len and makes events until they are used up, the
- * completion ring is full or the stream pauses; the rest stays for later. room()/filled() let large payloads be received
- * where they belong (hl_ws.h); room may be NULL. close() says goodbye; it returns 1 when the peer's goodbye is to be
- * awaited, 0 when there is none. Files that implement it know no backend and no descriptor.
+ * completion ring is full or the stream pauses; the rest stays for later. room()/filled() let large payloads be
+ * received where they belong (hl_ws.h); room may be NULL. close() says goodbye; it returns 1 when the peer's goodbye is
+ * to be awaited, 0 when there is none. Files that implement it know no backend and no descriptor.
  */
 struct hl_codec {
     const char *name;
@@ -139,8 +139,8 @@ extern const hl_codec hl__codec_ws;
 
 /*
  * Where bytes come from and go to. Completion-shaped: wait() ends in hl__stream_received, hl__stream_ended,
- * hl__accept, hl__ready; send() in hl__output_sent, hl__output_stalled or hl__output_failed, now or later. A backend keeps its state in
- * l->poll and, per slot, in poll_mask and head.mark. It knows no codec.
+ * hl__accept, hl__ready; send() in hl__output_sent, hl__output_stalled or hl__output_failed, now or later. A backend
+ * keeps its state in l->poll and, per slot, in poll_mask and head.mark. It knows no codec.
  */
 typedef struct hl_backend {
     const char *name;
@@ -152,7 +152,7 @@ typedef struct hl_backend {
     void (*resume)(hl_loop *l, hl_stream *s);                  /* the stream reads again (pauses == 0) */
     void (*send)(hl_loop *l, hl_stream *s);                    /* output is waiting */
     int (*wait)(hl_loop *l, int timeout_ms);
-    void (*wake)(hl_loop *l);                                  /* any thread */
+    void (*wake)(hl_loop *l); /* any thread */
 } hl_backend;
 
 extern const hl_backend hl__epoll;
@@ -160,39 +160,46 @@ extern const hl_backend hl__epoll;
 /* ------------------------------------------------------------------ the loop */
 
 struct hl_loop {
-    hl_shared shared;         /* first: hl_loop_shared */
+    hl_shared shared; /* first: hl_loop_shared */
     hl_loop_config config;
     const hl_backend *backend;
-    void *poll;               /* the backend's */
+    void *poll; /* the backend's */
     hl_cache *cache;
     hl_wheel wheel;
-    uint64_t now;             /* ms, as of this turn */
+    uint64_t now; /* ms, as of this turn */
     hl_table table;
     hl_list lists[HL_LISTS];
-    hl_block *recv;           /* shared receive buffer: bytes lie in it until the turn ends */
+    hl_block *recv; /* shared receive buffer: bytes lie in it until the turn ends */
     size_t recv_used;
-    hl_block **pins;          /* blocks that this turn's events point into; one reference each */
+    hl_block **pins; /* blocks that this turn's events point into; one reference each */
     uint32_t pin_count, pin_room;
-    uint32_t reserve;         /* entries of the completion ring that are not to be used for the moment */
-    hl_chunk *chunks;         /* free ones */
+    uint32_t reserve;               /* entries of the completion ring that are not to be used for the moment */
+    hl_chunk *chunks;               /* free ones */
     struct chunk_page *chunk_pages; /* what they were carved from */
-    int broken;               /* error the backend ended with */
-    uint32_t nudged;          /* atomic: hl_loop_wake was called since the last wait */
+    int broken;                     /* error the backend ended with */
+    uint32_t nudged;                /* atomic: hl_loop_wake was called since the last wait */
     hl_loop_stats stats;
     hl_block *self, *rings, *pin_block; /* what this, the rings and `pins` lie in */
 };
 
 /* loop.c */
 void hl__clock(hl_loop *l); /* brings `now` up to date */
-static inline hl_slot *hl__slot(hl_loop *l, hl_handle h) { return (hl_slot *)hl__table_get(&l->table, h); }
-static inline hl_handle hl__handle(const hl_slot *s) { return hl__slot_handle(&s->head); }
+static inline hl_slot *hl__slot(hl_loop *l, hl_handle h)
+{
+    return (hl_slot *)hl__table_get(&l->table, h);
+}
+static inline hl_handle hl__handle(const hl_slot *s)
+{
+    return hl__slot_handle(&s->head);
+}
 /* Statistics have one writer, the loop, and readers on other threads: relaxed is all a count needs. */
 #define HL_COUNT(field, n) __atomic_store_n(&(field), (field) + (n), __ATOMIC_RELAXED)
 
 /* event.c */
-uint32_t hl__room(hl_loop *l);  /* events that still fit, each with up to two pins; 0 also when memory for pins is short */
+/* Events that still fit, each with up to two pins; 0 also when memory for pins is short. */
+uint32_t hl__room(hl_loop *l);
 hl_event *hl__event(hl_loop *l, hl_slot *s, uint8_t type); /* the next entry, cleared; only while hl__room > 0 */
-void hl__pin(hl_loop *l, hl_block *b);               /* takes the reference over until the turn ends */
+void hl__pin(hl_loop *l, hl_block *b);                     /* takes the reference over until the turn ends */
 void hl__unpin_all(hl_loop *l);
 void hl__notice(hl_loop *l, hl_slot *s, uint8_t notice);
 void hl__send_notices(hl_loop *l);
@@ -215,6 +222,7 @@ void hl__ready(hl_loop *l, hl_slot *s, uint16_t flags);
 void hl__end(hl_loop *l, hl_slot *s, int32_t result);
 
 /* stream.c */
+int hl__set_nonblocking(int fd); /* negative errno */
 void hl__attach(hl_loop *l, hl_stream *s, const hl_op *op);
 void hl__upgrade(hl_loop *l, hl_stream *s, const hl_op *op);
 void hl__quiesce(hl_loop *l, hl_stream *s);
@@ -228,17 +236,17 @@ void hl__stream_input(hl_loop *l, hl_stream *s);
 int hl__stream_where(hl_loop *l, hl_stream *s, struct iovec iov[2], size_t *direct);
 /* `n` bytes have been put there. */
 void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec iov[2], size_t direct, size_t n);
-void hl__stream_ended(hl_loop *l, hl_stream *s);             /* the peer sends no more */
+void hl__stream_ended(hl_loop *l, hl_stream *s);              /* the peer sends no more */
 void hl__receive_failed(hl_loop *l, hl_stream *s, int error); /* negative errno */
-void hl__stream_empty(hl_loop *l, hl_stream *s);             /* nothing more to receive at this moment */
-void hl__output_failed(hl_loop *l, hl_stream *s, int error); /* negative errno: sending has ended, receiving may go on */
+void hl__stream_empty(hl_loop *l, hl_stream *s);              /* nothing more to receive at this moment */
+void hl__output_failed(hl_loop *l, hl_stream *s, int error);  /* sending has ended, receiving may go on */
 void hl__stream_timer(hl_loop *l, hl_stream *s);
-void hl__stream_release(hl_loop *l, hl_stream *s);           /* gives back all it holds */
+void hl__stream_release(hl_loop *l, hl_stream *s); /* gives back all it holds */
 void hl__rearm(hl_loop *l, hl_stream *s);
 /* Orderly close; abort is hl__end. */
 void hl__stream_close(hl_loop *l, hl_stream *s, int32_t code, const void *reason, size_t len);
 void hl__stream_fail(hl_loop *l, hl_stream *s, int32_t result, int32_t code); /* protocol error: goodbye, then linger */
-void hl__stream_finish(hl_loop *l, hl_stream *s); /* nothing more to queue: flush, shut, linger, end */
+void hl__stream_finish(hl_loop *l, hl_stream *s);  /* nothing more to queue: flush, shut, linger, end */
 void hl__stream_flushed(hl_loop *l, hl_stream *s); /* output has become empty */
 
 /* output.c */

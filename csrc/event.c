@@ -44,7 +44,10 @@ hl_event *hl__event(hl_loop *l, hl_slot *s, uint8_t type)
     return e;
 }
 
-void hl__pin(hl_loop *l, hl_block *b) { l->pins[l->pin_count++] = b; }
+void hl__pin(hl_loop *l, hl_block *b)
+{
+    l->pins[l->pin_count++] = b;
+}
 
 void hl__unpin_all(hl_loop *l)
 {
@@ -90,7 +93,7 @@ hl_slot *hl__list_take(hl_loop *l, int list)
     hl_slot *s = l->lists[list].first;
     if (s != NULL) {
         l->lists[list].first = s->next[list];
-        s->listed &= (uint8_t)~(1u << list);
+        s->listed &= (uint8_t) ~(1u << list);
     }
     return s;
 }
@@ -147,12 +150,8 @@ static void send_one(hl_loop *l, hl_slot *s)
         hl__event(l, s, HL_EV_ACCEPT_ERROR)->result = s->result;
         s->result = 0;
         break;
-    case HL_NOTICE_DRAIN:
-        hl__event(l, s, HL_EV_DRAIN);
-        break;
-    case HL_NOTICE_QUIET:
-        hl__event(l, s, HL_EV_QUIET);
-        break;
+    case HL_NOTICE_DRAIN: hl__event(l, s, HL_EV_DRAIN); break;
+    case HL_NOTICE_QUIET: hl__event(l, s, HL_EV_QUIET); break;
     case HL_NOTICE_CLOSED:
         closed_event(l, s);
         release(l, s);

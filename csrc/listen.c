@@ -36,7 +36,9 @@ void hl__listen(hl_loop *l, hl_slot *s, const hl_op *op)
     s->kind = HL_KIND_LISTENER;
     s->fd = op->arg;
     s->user = op->user;
-    int r = l->backend->attach(l, s, HL_READABLE);
+    int r = hl__set_nonblocking(s->fd);
+    if (r == 0)
+        r = l->backend->attach(l, s, HL_READABLE);
     if (r < 0)
         hl__end(l, s, r);
 }
@@ -80,22 +82,16 @@ void hl__accept(hl_loop *l, hl_slot *s)
             continue;
         }
         switch (errno) {
-        case EAGAIN:
-            return;
+        case EAGAIN: return;
         case EMFILE:
         case ENFILE:
         case ENOBUFS:
-        case ENOMEM:
-            pause_accepting(l, s, -errno);
-            return;
+        case ENOMEM: pause_accepting(l, s, -errno); return;
         case EBADF:
         case EINVAL:
         case ENOTSOCK:
-        case EOPNOTSUPP:
-            hl__end(l, s, -errno);
-            return;
-        default: /* accept(2): errors of the connection that went away while it waited */
-            continue;
+        case EOPNOTSUPP: hl__end(l, s, -errno); return;
+        default: /* accept(2): errors of the connection that went away while it waited */ continue;
         }
     }
 }

@@ -143,20 +143,11 @@ static void stale(hl_loop *l, const hl_op *op)
 static void bear(hl_loop *l, hl_slot *s, const hl_op *op)
 {
     switch (op->code) {
-    case HL_OP_ATTACH:
-        hl__attach(l, (hl_stream *)s, op);
-        break;
-    case HL_OP_LISTEN:
-        hl__listen(l, s, op);
-        break;
-    case HL_OP_WATCH:
-        hl__watch(l, s, op);
-        break;
-    case HL_OP_TIMER:
-        hl__timer(l, s, op);
-        break;
-    default:
-        stale(l, op);
+    case HL_OP_ATTACH: hl__attach(l, (hl_stream *)s, op); break;
+    case HL_OP_LISTEN: hl__listen(l, s, op); break;
+    case HL_OP_WATCH: hl__watch(l, s, op); break;
+    case HL_OP_TIMER: hl__timer(l, s, op); break;
+    default: stale(l, op);
     }
 }
 
@@ -181,25 +172,16 @@ static void stream_op(hl_loop *l, hl_stream *s, const hl_op *op)
         else
             hl__pause(s, HL_PAUSE_USER);
         break;
-    case HL_OP_UPGRADE:
-        hl__upgrade(l, s, op);
-        break;
-    case HL_OP_DEADLINE:
-        hl__deadline(l, s, op);
-        break;
-    case HL_OP_QUIESCE:
-        hl__quiesce(l, s);
-        break;
-    case HL_OP_CLOSE:
-        hl__stream_close(l, s, op->arg, op->data, op->len);
-        break;
+    case HL_OP_UPGRADE: hl__upgrade(l, s, op); break;
+    case HL_OP_DEADLINE: hl__deadline(l, s, op); break;
+    case HL_OP_QUIESCE: hl__quiesce(l, s); break;
+    case HL_OP_CLOSE: hl__stream_close(l, s, op->arg, op->data, op->len); break;
     case HL_OP_ABORT:
         if (op->flags & HL_RESET)
             reset_on_close(s->slot.fd);
         hl__end(l, &s->slot, 0);
         break;
-    default:
-        stale(l, op);
+    default: stale(l, op);
     }
 }
 
@@ -317,7 +299,10 @@ static void run_timers(hl_loop *l)
     }
 }
 
-static uint32_t ready_events(const hl_loop *l) { return l->shared.cq.tail - l->shared.cq.head; }
+static uint32_t ready_events(const hl_loop *l)
+{
+    return l->shared.cq.tail - l->shared.cq.head;
+}
 
 /* How long the backend may wait, at most `asked`; announces sleep to the mailbox unless it is 0. */
 static int how_long(hl_loop *l, int64_t asked)
@@ -383,11 +368,20 @@ int hl_loop_enter(hl_loop *l, int64_t timeout_ms, uint32_t flags)
 
 /* ------------------------------------------------------------------ the rest of the interface */
 
-hl_shared *hl_loop_shared(hl_loop *l) { return &l->shared; }
+hl_shared *hl_loop_shared(hl_loop *l)
+{
+    return &l->shared;
+}
 
-const char *hl_loop_backend(const hl_loop *l) { return l->backend->name; }
+const char *hl_loop_backend(const hl_loop *l)
+{
+    return l->backend->name;
+}
 
-hl_handle hl_loop_reserve(hl_loop *l) { return hl__table_reserve(&l->table); }
+hl_handle hl_loop_reserve(hl_loop *l)
+{
+    return hl__table_reserve(&l->table);
+}
 
 void hl_loop_cancel(hl_loop *l, hl_handle h)
 {

@@ -1,9 +1,9 @@
 /*
  * output.c - a stream's outgoing queue: runs of bytes in counted blocks, sent in order, gathered where they are small.
  *
- * While the kernel takes everything, a run points into the block its bytes were given in (staging area, letter, received
- * message) and is gone by the end of the turn. When the kernel stalls, small runs are copied together into blocks of
- * their own: a slow peer that is owed 100 bytes must not hold a staging area of 256 KiB.
+ * While the kernel takes everything, a run points into the block its bytes were given in (staging area, letter,
+ * received message) and is gone by the end of the turn. When the kernel stalls, small runs are copied together into
+ * blocks of their own: a slow peer that is owed 100 bytes must not hold a staging area of 256 KiB.
  *
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
@@ -93,7 +93,10 @@ static int gather(hl_loop *l, hl_stream *s, const uint8_t *header, size_t header
 }
 
 /* A run that would hold much more memory than it owes is better copied once the kernel has stalled. */
-static int worth_gathering(const hl_block *block, uint64_t len) { return len < block->size / 2; }
+static int worth_gathering(const hl_block *block, uint64_t len)
+{
+    return len < block->size / 2;
+}
 
 static void queued(hl_loop *l, hl_stream *s, uint64_t n)
 {

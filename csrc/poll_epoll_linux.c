@@ -24,10 +24,10 @@
 typedef struct epoll_state {
     int fd;
     int wake_fd;
-    uint32_t wait_no;      /* number of the last epoll_wait */
-    uint32_t pos, count;   /* entries of `ready` not yet looked at */
+    uint32_t wait_no;    /* number of the last epoll_wait */
+    uint32_t pos, count; /* entries of `ready` not yet looked at */
     int rebuild;
-    hl_block *block;       /* holds this */
+    hl_block *block; /* holds this */
     struct epoll_event ready[];
 } epoll_state;
 
@@ -126,7 +126,10 @@ static uint32_t readiness_mask(uint32_t readiness)
            (readiness & HL_TROUBLE ? EPOLLERR | EPOLLHUP : 0u);
 }
 
-static int epoll_attach(hl_loop *l, hl_slot *s, uint32_t readiness) { return set_mask(l, s, readiness_mask(readiness)); }
+static int epoll_attach(hl_loop *l, hl_slot *s, uint32_t readiness)
+{
+    return set_mask(l, s, readiness_mask(readiness));
+}
 
 static void epoll_detach(hl_loop *l, hl_slot *s)
 {
@@ -146,7 +149,10 @@ static void epoll_wake(hl_loop *l)
 
 /* ------------------------------------------------------------------ streams */
 
-static int reads(const hl_stream *s) { return s->pauses == 0 && s->in_len == 0; }
+static int reads(const hl_stream *s)
+{
+    return s->pauses == 0 && s->in_len == 0;
+}
 
 static void epoll_resume(hl_loop *l, hl_stream *s)
 {

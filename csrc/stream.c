@@ -19,7 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#define CLOSE_CAP 12               /* an orderly close lasts at most this many times close_ms */
+#define CLOSE_CAP 12                 /* an orderly close lasts at most this many times close_ms */
 #define DIRECT_MAX ((size_t)1 << 20) /* bytes received straight into one message at a time */
 
 static void drop_input(hl_loop *l, hl_stream *s)
@@ -31,7 +31,7 @@ static void drop_input(hl_loop *l, hl_stream *s)
     s->in_len = 0;
 }
 
-static int set_nonblocking(int fd)
+int hl__set_nonblocking(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
@@ -50,7 +50,7 @@ void hl__attach(hl_loop *l, hl_stream *s, const hl_op *op)
     s->stats = (hl_stream_stats){0};
     int on = 1;
     setsockopt(op->arg, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* we gather by ourselves; not every socket is TCP */
-    int r = set_nonblocking(op->arg);
+    int r = hl__set_nonblocking(op->arg);
     if (r == 0)
         r = l->backend->attach(l, &s->slot, HL_READABLE);
     if (r < 0)
@@ -59,7 +59,10 @@ void hl__attach(hl_loop *l, hl_stream *s, const hl_op *op)
 
 /* ------------------------------------------------------------------ reading */
 
-void hl__pause(hl_stream *s, uint8_t why) { s->pauses |= why; }
+void hl__pause(hl_stream *s, uint8_t why)
+{
+    s->pauses |= why;
+}
 
 void hl__resume(hl_loop *l, hl_stream *s, uint8_t why)
 {
@@ -298,7 +301,8 @@ void hl__stream_flushed(hl_loop *l, hl_stream *s)
 {
     if (s->state != HL_FLUSHING || s->slot.ended)
         return;
-    /* After the goodbyes of both sides, or the peer's end, nothing can arrive that a close would answer with a reset. */
+    /* After the goodbyes of both sides, or the peer's end, nothing can arrive that a close would answer with a reset.
+     */
     if (s->pauses & HL_PAUSE_END || s->close_code != 0 || shutdown(s->slot.fd, SHUT_WR) < 0) {
         hl__end(l, &s->slot, 0);
         return;
@@ -336,16 +340,12 @@ void hl__deadline(hl_loop *l, hl_stream *s, const hl_op *op)
     uint64_t ms = op->len;
     uint32_t interval = ms < INT32_MAX ? (uint32_t)ms : INT32_MAX;
     switch (op->kind) {
-    case HL_DEADLINE_ONCE:
-        s->once = ms ? l->now + ms : 0;
-        break;
+    case HL_DEADLINE_ONCE: s->once = ms ? l->now + ms : 0; break;
     case HL_DEADLINE_READ:
         s->read_ms = interval;
         s->last_received = (uint32_t)l->now;
         break;
-    case HL_DEADLINE_WRITE:
-        s->write_ms = interval;
-        break;
+    case HL_DEADLINE_WRITE: s->write_ms = interval; break;
     }
     hl__rearm(l, s);
 }

@@ -22,17 +22,17 @@
 typedef struct hl_slot_head {
     uint32_t generation; /* atomic */
     uint32_t index;
-    uint32_t next_free;  /* atomic; index + 1 of the next free slot, 0: none */
-    uint32_t mark;       /* the owner's; survives release */
+    uint32_t next_free; /* atomic; index + 1 of the next free slot, 0: none */
+    uint32_t mark;      /* the owner's; survives release */
 } hl_slot_head;
 
 typedef struct hl_table {
-    uint64_t free;       /* atomic: tag << 32 | index + 1 */
-    uint32_t fresh;      /* atomic: indices below it have been used */
+    uint64_t free;  /* atomic: tag << 32 | index + 1 */
+    uint32_t fresh; /* atomic: indices below it have been used */
     uint32_t max;
     uint32_t slot_size;
     uint32_t per_chunk;
-    uint32_t alive;      /* atomic: slots reserved and not released */
+    uint32_t alive; /* atomic: slots reserved and not released */
     uint32_t unused;
     hl_block **chunks;   /* atomic entries */
     hl_block *directory; /* holds `chunks` */
@@ -43,8 +43,8 @@ typedef struct hl_table {
 int hl__table_init(hl_table *t, hl_slab *slab, uint32_t max, uint32_t slot_size);
 void hl__table_fini(hl_table *t);
 
-/* A slot, with what its last user left in it or zero bytes when it is new; or 0 when `max` are alive or memory is short.
- * Any thread. */
+/* A slot, with what its last user left in it or zero bytes when it is new; or 0 when `max` are alive or memory is
+ * short. Any thread. */
 hl_handle hl__table_reserve(hl_table *t);
 
 /* The slot at an index that has been handed out, or NULL. Any thread. */
@@ -56,6 +56,9 @@ void *hl__table_get(hl_table *t, hl_handle h);
 /* Voids the slot's handle and frees the slot. Owner, or the thread that reserved it. */
 void hl__table_release(hl_table *t, hl_slot_head *s);
 
-static inline hl_handle hl__slot_handle(const hl_slot_head *s) { return hl_handle_make(s->index, s->generation); }
+static inline hl_handle hl__slot_handle(const hl_slot_head *s)
+{
+    return hl_handle_make(s->index, s->generation);
+}
 
 #endif /* HL_TABLE_H */

@@ -3,8 +3,8 @@
  *
  * Conventions that hold in all headers of this folder
  *
- *   errors    A function that can fail returns 0 or a positive result, or a negative errno value (-ENOMEM, -EINVAL ...).
- *             None aborts, none prints, none sets errno on purpose.
+ *   errors    A function that can fail returns 0 or a positive result, or a negative errno value (-ENOMEM ...). None
+ *             aborts, none prints.
  *   threads   Each function says who may call it: "owner" is the one thread that drives the object at that time, "any
  *             thread" is safe concurrently with everything but the destruction of the object.
  *   time      Milliseconds on CLOCK_MONOTONIC, as uint64_t; durations as uint32_t or int64_t milliseconds.
@@ -31,8 +31,14 @@ extern "C" {
  */
 typedef uint64_t hl_handle;
 
-static inline uint32_t hl_handle_index(hl_handle h) { return (uint32_t)h; }
-static inline uint32_t hl_handle_generation(hl_handle h) { return (uint32_t)(h >> 32); }
+static inline uint32_t hl_handle_index(hl_handle h)
+{
+    return (uint32_t)h;
+}
+static inline uint32_t hl_handle_generation(hl_handle h)
+{
+    return (uint32_t)(h >> 32);
+}
 static inline hl_handle hl_handle_make(uint32_t index, uint32_t generation)
 {
     return (uint64_t)generation << 32 | index;

@@ -26,8 +26,10 @@
  *           Above `high_water` bytes of unsent output reading pauses by itself until they fall to `low_water`: a peer
  *           that sends and never reads is answered by TCP's own flow control, and no byte is lost.
  *
- * Memory    An event's bytes stay valid until the next hl_loop_enter without HL_ENTER_FLUSH. To keep them longer, take a
- *           reference to event.block before.
+ * Memory    An event's bytes stay valid until the next hl_loop_enter without HL_ENTER_FLUSH. To keep them longer,
+ *           take a reference to event.block before.
+ *
+ * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
 #ifndef HL_LOOP_H
 #define HL_LOOP_H
@@ -59,7 +61,7 @@ typedef struct hl_loop_config {
 
 enum {
     HL_OP_ATTACH = 1, /* stream on descriptor `arg` (made non-blocking); kind: HL_CODEC_RAW; flags: HL_ONESHOT */
-    HL_OP_LISTEN,     /* accept on listening socket `arg`, which the loop owns from now on */
+    HL_OP_LISTEN,     /* accept on listening socket `arg` (made non-blocking), which the loop owns from now on */
     HL_OP_WATCH,      /* readiness of descriptor `arg`, which stays the caller's; flags: HL_READABLE | HL_WRITABLE |
                          HL_TROUBLE, the last of which is reported with any of the others anyway */
     HL_OP_REWATCH,    /* other flags for a watched descriptor; 0 mutes it */
@@ -72,8 +74,8 @@ enum {
     HL_OP_QUIESCE,    /* deliver what the kernel holds at this moment, stop reading, answer HL_EV_QUIET */
     HL_OP_CLOSE,      /* orderly: send what is queued, say goodbye (on a WebSocket a close frame; arg: its status
                          code, or 0: the peer's own if it has closed, else 1000; data/len: a reason in UTF-8 of at most
-                         123 bytes), wait for the peer while bytes move, but never close_ms without progress nor 12 times
-                         close_ms in all. What still arrives is discarded, so that the goodbye is not cut off by a
+                         123 bytes), wait for the peer while bytes move, but never close_ms without progress nor 12
+                         times close_ms in all. What still arrives is discarded, so that the goodbye is not cut off by a
                          reset. arg -1 on a WebSocket: no close frame. Any other slot: ends it. */
     HL_OP_ABORT,      /* at once; unsent bytes are lost */
     HL_OP_LETTERS     /* data: a list of letters exchanged off the mailbox's head (see "Order") */
@@ -83,15 +85,15 @@ enum { HL_CODEC_RAW = 0, HL_CODEC_WS = 1 };
 
 /* op.flags */
 enum {
-    HL_READABLE = 1,   /* watching; also in event.flags */
+    HL_READABLE = 1, /* watching; also in event.flags */
     HL_WRITABLE = 2,
-    HL_TROUBLE = 4,    /* error or hang-up */
-    HL_ONESHOT = 8,    /* attach: stop reading after each HL_EV_DATA until HL_OP_READ 1 */
-    HL_KEEP = 16,      /* send: data lies in `block`, of which the loop takes a reference of its own: no copy */
-    HL_GIVE = 32,      /* send: as HL_KEEP, but the caller's reference passes to the loop */
-    HL_HEADROOM = 64,  /* send: the hl_ws_header_size(len) bytes before data belong to this message too and may be
-                          written to */
-    HL_RESET = 128     /* abort: with a reset (SO_LINGER 0) instead of FIN */
+    HL_TROUBLE = 4,   /* error or hang-up */
+    HL_ONESHOT = 8,   /* attach: stop reading after each HL_EV_DATA until HL_OP_READ 1 */
+    HL_KEEP = 16,     /* send: data lies in `block`, of which the loop takes a reference of its own: no copy */
+    HL_GIVE = 32,     /* send: as HL_KEEP, but the caller's reference passes to the loop */
+    HL_HEADROOM = 64, /* send: the hl_ws_header_size(len) bytes before data belong to this message too and may be
+                         written to */
+    HL_RESET = 128    /* abort: with a reset (SO_LINGER 0) instead of FIN */
 };
 
 /* op.kind of HL_OP_SEND on a WebSocket: an opcode (HL_WS_TEXT ...), or'ed with these. On a raw stream kind is 0. */
@@ -130,21 +132,21 @@ typedef struct hl_op {
 /* ------------------------------------------------------------------ events */
 
 enum {
-    HL_EV_ACCEPT = 1,  /* result: a connected socket, non-blocking, close-on-exec, the receiver's; data/len: sockaddr */
+    HL_EV_ACCEPT = 1, /* result: a connected socket, non-blocking, close-on-exec, the receiver's; data/len: sockaddr */
     HL_EV_ACCEPT_ERROR, /* result: -EMFILE and its like; accepting pauses for 100 ms, the queue in the kernel waits */
-    HL_EV_DATA,        /* raw codec: data/len, in block */
-    HL_EV_MESSAGE,     /* WebSocket: a whole message; kind: HL_WS_TEXT or HL_WS_BINARY */
-    HL_EV_END,         /* the peer sends no more; it may still read. The owner sends what it still has to and answers
-                          with HL_OP_CLOSE. flags: on a WebSocket the status code of the peer's close frame, 1005 when
-                          that had none, 1006 when the stream ended without one; an owner that has not answered a
-                          WebSocket's end within close_ms is taken to have answered with HL_OP_CLOSE 0 */
-    HL_EV_READY,       /* watched descriptor; flags: HL_READABLE | HL_WRITABLE | HL_TROUBLE. Level-triggered */
-    HL_EV_TIMEOUT,     /* timer fired, or kind: the deadline that passed */
-    HL_EV_DRAIN,       /* unsent output has fallen to low_water after it had reached high_water */
-    HL_EV_QUIET,       /* answer to HL_OP_QUIESCE; a stream that has ended meanwhile sends HL_EV_CLOSED instead */
-    HL_EV_CLOSED       /* the slot's last event; result: 0, or the error that ended it; user: as given at birth;
-                          kind: 1 when unsent bytes were lost; WebSocket: flags: the status code as RFC 6455 7.1.5
-                          has it (1005: close frame without one, 1006: no close frame), data/len: the reason */
+    HL_EV_DATA,         /* raw codec: data/len, in block */
+    HL_EV_MESSAGE,      /* WebSocket: a whole message; kind: HL_WS_TEXT or HL_WS_BINARY */
+    HL_EV_END,          /* the peer sends no more; it may still read. The owner sends what it still has to and answers
+                           with HL_OP_CLOSE. flags: on a WebSocket the status code of the peer's close frame, 1005 when
+                           that had none, 1006 when the stream ended without one; an owner that has not answered a
+                           WebSocket's end within close_ms is taken to have answered with HL_OP_CLOSE 0 */
+    HL_EV_READY,        /* watched descriptor; flags: HL_READABLE | HL_WRITABLE | HL_TROUBLE. Level-triggered */
+    HL_EV_TIMEOUT,      /* timer fired, or kind: the deadline that passed */
+    HL_EV_DRAIN,        /* unsent output has fallen to low_water after it had reached high_water */
+    HL_EV_QUIET,        /* answer to HL_OP_QUIESCE; a stream that has ended meanwhile sends HL_EV_CLOSED instead */
+    HL_EV_CLOSED        /* the slot's last event; result: 0, or the error that ended it; user: as given at birth;
+                           kind: 1 when unsent bytes were lost; WebSocket: flags: the status code as RFC 6455 7.1.5
+                           has it (1005: close frame without one, 1006: no close frame), data/len: the reason */
 };
 
 typedef struct hl_event {
@@ -164,19 +166,19 @@ typedef struct hl_event {
 /* One direction: a ring of a power of two of entries. The producer writes entries and then tail, the consumer reads
  * entries and then writes head; both only grow, modulo 2^32. */
 typedef struct hl_ring {
-    uint32_t head;   /* atomic; written by the consumer */
+    uint32_t head; /* atomic; written by the consumer */
     char pad0[HL_CACHE_LINE - 4];
-    uint32_t tail;   /* atomic; written by the producer */
+    uint32_t tail; /* atomic; written by the producer */
     char pad1[HL_CACHE_LINE - 4];
-    uint32_t mask;   /* entries - 1 */
+    uint32_t mask; /* entries - 1 */
     uint32_t reserved;
     void *entries;
     char pad2[HL_CACHE_LINE - 16];
 } hl_ring;
 
 typedef struct hl_shared {
-    hl_ring sq;          /* hl_op: owner to loop */
-    hl_ring cq;          /* hl_event: loop to owner */
+    hl_ring sq; /* hl_op: owner to loop */
+    hl_ring cq; /* hl_event: loop to owner */
     hl_mailbox mailbox;
     hl_block *stage;     /* block that outgoing bytes may be put into ... */
     uint64_t stage_used; /* ... from here on; the owner advances it, the loop starts it anew */
@@ -194,20 +196,20 @@ typedef struct hl_stream_stats {
 } hl_stream_stats;
 
 typedef struct hl_loop_stats {
-    uint64_t turns;        /* hl_loop_enter without HL_ENTER_FLUSH */
-    uint64_t flushes;      /* ... with it */
-    uint64_t ops;          /* performed */
-    uint64_t events;       /* put into the completion ring */
-    uint64_t stale_ops;    /* operations dropped because their handle was void */
-    uint64_t stale_events; /* kernel events dropped for the same reason */
-    uint64_t letters;      /* taken from the mailbox */
-    uint64_t waits;        /* turns that asked the kernel with a timeout other than 0 */
-    uint64_t wakeups;      /* times another thread had to wake the loop */
-    uint64_t accepted;     /* connections */
+    uint64_t turns;         /* hl_loop_enter without HL_ENTER_FLUSH */
+    uint64_t flushes;       /* ... with it */
+    uint64_t ops;           /* performed */
+    uint64_t events;        /* put into the completion ring */
+    uint64_t stale_ops;     /* operations dropped because their handle was void */
+    uint64_t stale_events;  /* kernel events dropped for the same reason */
+    uint64_t letters;       /* taken from the mailbox */
+    uint64_t waits;         /* turns that asked the kernel with a timeout other than 0 */
+    uint64_t wakeups;       /* times another thread had to wake the loop */
+    uint64_t accepted;      /* connections */
     uint64_t accept_pauses; /* times accepting paused for want of descriptors or memory */
-    uint64_t read_pauses;  /* times high_water paused a stream */
-    uint64_t slots;        /* alive now */
-    uint64_t nomem;        /* streams ended, or operations refused, because a block could not be had */
+    uint64_t read_pauses;   /* times high_water paused a stream */
+    uint64_t slots;         /* alive now */
+    uint64_t nomem;         /* streams ended, or operations refused, because a block could not be had */
 } hl_loop_stats;
 
 /* ------------------------------------------------------------------ functions */

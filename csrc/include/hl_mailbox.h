@@ -8,6 +8,8 @@
  *
  * Sleeping: the consumer calls hl_mailbox_sleep before it waits and hl_mailbox_awake after. Of all posts that fall in
  * between, exactly one is told to wake it. How (an eventfd, PostQueuedCompletionStatus) is the caller's business.
+ *
+ * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
 #ifndef HL_MAILBOX_H
 #define HL_MAILBOX_H

@@ -12,6 +12,8 @@
  * last, returns the block to the slab it came from, from whatever thread. No memory is zeroed.
  *
  * When the limit or the machine's memory is reached, getting returns NULL and the failure is counted; nothing aborts.
+ *
+ * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
 #ifndef HL_SLAB_H
 #define HL_SLAB_H

@@ -10,6 +10,8 @@
  * A timer never fires early: it is returned by hl_wheel_expire(now) only when its deadline <= now. Timers that fall due
  * in one call come out in the order of their deadlines, those of one deadline in no promised order. A wheel and its
  * timers belong to one thread; a wheel in use does not move.
+ *
+ * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
 #ifndef HL_TIMER_H
 #define HL_TIMER_H

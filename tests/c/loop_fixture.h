@@ -138,7 +138,10 @@ static inline hl_event expect(fixture *f, uint8_t type, hl_handle h)
     return e;
 }
 
-static inline void turn(fixture *f) { assert_true(hl_loop_enter(f->loop, 0, 0) >= 0); }
+static inline void turn(fixture *f)
+{
+    assert_true(hl_loop_enter(f->loop, 0, 0) >= 0);
+}
 
 static inline hl_loop_stats loop_stats(fixture *f)
 {
@@ -147,7 +150,10 @@ static inline hl_loop_stats loop_stats(fixture *f)
     return st;
 }
 
-static inline uint64_t queued(fixture *f, hl_handle h) { return hl_loop_stream_stats(f->loop, h)->queued; }
+static inline uint64_t queued(fixture *f, hl_handle h)
+{
+    return hl_loop_stream_stats(f->loop, h)->queued;
+}
 
 /* ------------------------------------------------------------------ the peer's side */
 
@@ -163,7 +169,10 @@ static inline void peer_write(int fd, const void *p, size_t n)
 }
 
 /* Reads what is there; -1: nothing, 0: end. */
-static inline ssize_t peer_read(int fd, void *p, size_t n) { return recv(fd, p, n, MSG_DONTWAIT); }
+static inline ssize_t peer_read(int fd, void *p, size_t n)
+{
+    return recv(fd, p, n, MSG_DONTWAIT);
+}
 
 /* Turns the loop until the peer has received exactly n bytes. */
 static inline void peer_read_all(fixture *f, int fd, void *p, size_t n)
@@ -206,6 +215,9 @@ static inline void peer_expect_end(fixture *f, int fd)
     fail_msg("no end of stream within 10 s");
 }
 
-static inline int is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
+static inline int is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
 
 #endif /* HL_LOOP_FIXTURE_H */

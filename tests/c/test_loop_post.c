@@ -35,11 +35,12 @@ static void posted_blocks_are_counted(void **state)
     hl_block *kept = hl_slab_get(f->slab, 10), *given = hl_slab_get(f->slab, 10);
     memcpy(hl_block_data(kept), "kept", 4);
     memcpy(hl_block_data(given), "given", 5);
-    hl_op op = {.code = HL_OP_SEND, .handle = h, .data = hl_block_data(kept), .len = 4, .block = kept, .flags = HL_KEEP};
+    hl_op op = {
+        .code = HL_OP_SEND, .handle = h, .data = hl_block_data(kept), .len = 4, .block = kept, .flags = HL_KEEP};
     assert_int_equal(hl_loop_post(f->loop, &op), 0);
     hl_block_unref(kept); /* the post has taken a reference of its own */
-    op = (hl_op){.code = HL_OP_SEND, .handle = h, .data = hl_block_data(given), .len = 5, .block = given,
-                 .flags = HL_GIVE};
+    op = (hl_op){
+        .code = HL_OP_SEND, .handle = h, .data = hl_block_data(given), .len = 5, .block = given, .flags = HL_GIVE};
     assert_int_equal(hl_loop_post(f->loop, &op), 0);
     peer_expect(f, fd[1], "keptgiven", 9);
     close(fd[1]);
@@ -82,7 +83,10 @@ static void letters_can_be_queued_in_order(void **state)
 
 enum { THREADS = 3 };
 
-static uint32_t posts(void) { return test_rounds(2000); }
+static uint32_t posts(void)
+{
+    return test_rounds(2000);
+}
 
 typedef struct poster {
     hl_loop *loop;

@@ -21,7 +21,7 @@ static int listen_on_loopback(struct sockaddr_in *at)
 {
     socklen_t len = sizeof *at;
     *at = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)at, sizeof *at), 0);
     assert_int_equal(listen(fd, 128), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)at, &len), 0);
@@ -304,7 +304,7 @@ static void a_wake_reaches_this_wait_or_the_next(void **state)
 {
     (void)state;
     fixture *f = open_fixture(NULL);
-    hl_loop_wake(f->loop);                             /* before it sleeps */
+    hl_loop_wake(f->loop);                              /* before it sleeps */
     assert_int_equal(hl_loop_enter(f->loop, -1, 0), 0); /* would never return if it were forgotten */
     for (int i = 0; i < 200; i++) {
         pthread_t t;

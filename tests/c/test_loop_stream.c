@@ -68,15 +68,18 @@ static void sends_a_received_block_without_a_copy(void **state)
     push(f, (hl_op){.code = HL_OP_SEND, .handle = h, .data = e.data, .len = 9, .block = e.block, .flags = HL_KEEP});
     hl_block *own = hl_slab_get(f->slab, 4);
     memcpy(hl_block_data(own), "give", 4);
-    push(f,
-         (hl_op){.code = HL_OP_SEND, .handle = h, .data = hl_block_data(own), .len = 4, .block = own, .flags = HL_GIVE});
+    push(f, (hl_op){
+                .code = HL_OP_SEND, .handle = h, .data = hl_block_data(own), .len = 4, .block = own, .flags = HL_GIVE});
     peer_expect(f, fd[1], "zero-copygive", 13);
     close(fd[1]);
     close_fixture(f);
 }
 
 /* Everything the test queues for a peer that does not read, so that it can be compared when it does. */
-static uint8_t pattern(size_t i) { return (uint8_t)(i * 31 + (i >> 8) * 7 + (i >> 16)); }
+static uint8_t pattern(size_t i)
+{
+    return (uint8_t)(i * 31 + (i >> 8) * 7 + (i >> 16));
+}
 
 static void keeps_order_through_partial_writes(void **state)
 {
@@ -96,7 +99,11 @@ static void keeps_order_through_partial_writes(void **state)
         if (piece % 5 == 0) { /* some lie in blocks of their own */
             hl_block *b = hl_slab_get(f->slab, piece);
             memcpy(hl_block_data(b), buf, piece);
-            push(f, (hl_op){.code = HL_OP_SEND, .handle = h, .data = hl_block_data(b), .len = piece, .block = b,
+            push(f, (hl_op){.code = HL_OP_SEND,
+                            .handle = h,
+                            .data = hl_block_data(b),
+                            .len = piece,
+                            .block = b,
                             .flags = HL_GIVE});
         } else {
             push_send(f, h, buf, piece);
@@ -318,7 +325,8 @@ static void void_handles_are_dropped(void **state)
     assert_int_not_equal(h, old);
     push_send(f, old, "stray", 5);
     hl_block *b = hl_slab_get(f->slab, 10);
-    push(f, (hl_op){.code = HL_OP_SEND, .handle = old, .data = hl_block_data(b), .len = 10, .block = b, .flags = HL_GIVE});
+    push(f,
+         (hl_op){.code = HL_OP_SEND, .handle = old, .data = hl_block_data(b), .len = 10, .block = b, .flags = HL_GIVE});
     push_code(f, old, HL_OP_ABORT, 0);
     push_send(f, h, "mine", 4);
     peer_expect(f, other[1], "mine", 4);
@@ -424,7 +432,7 @@ static void reset_ends_with_its_error_after_the_bytes(void **state)
     push_send(f, h, "unread", 6);
     turn(f);
     peer_write(fd[1], "bye", 3);
-    close(fd[1]); /* with unread bytes: a Unix socket then reports ECONNRESET */
+    close(fd[1]);                 /* with unread bytes: a Unix socket then reports ECONNRESET */
     push_send(f, h, "nobody", 6); /* fails, but what the peer had sent is still delivered */
     assert_int_equal(expect(f, HL_EV_DATA, h).len, 3);
     hl_event e = next(f);
@@ -482,8 +490,15 @@ static void refuses_configs_out_of_bounds(void **state)
     (void)state;
     hl_slab *slab = hl_slab_new(0);
     const hl_loop_config bad[] = {
-        {.ring = 63}, {.ring = 100}, {.ring = 1 << 17}, {.batch = 5000}, {.recv_size = 100}, {.stage_size = 10},
-        {.high_water = 10, .low_water = 20}, {.ws = {.client = 1}}, {.slots = 1 << 25},
+        {.ring = 63},
+        {.ring = 100},
+        {.ring = 1 << 17},
+        {.batch = 5000},
+        {.recv_size = 100},
+        {.stage_size = 10},
+        {.high_water = 10, .low_water = 20},
+        {.ws = {.client = 1}},
+        {.slots = 1 << 25},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         hl_loop_config c = bad[i];

@@ -59,7 +59,10 @@ static void echoes_messages(void **state)
     push_frame(f, h, HL_WS_BINARY, e.data, e.len);
     assert_int_equal(expect(f, HL_EV_MESSAGE, h).len, 0);
     push_frame(f, h, HL_WS_BINARY, NULL, 0);
-    peer_expect(f, fd[1], "\x81\x04text\x82\x03" "bin\x82\x00", 13);
+    peer_expect(f, fd[1],
+                "\x81\x04text\x82\x03"
+                "bin\x82\x00",
+                13);
     assert_int_equal(hl_loop_stream_stats(f->loop, h)->frames_received, 3);
     assert_int_equal(hl_loop_stream_stats(f->loop, h)->frames_sent, 3);
     close(fd[1]);
@@ -93,9 +96,18 @@ static void sends_fragments_and_unstaged_blocks(void **state)
     push_frame(f, h, HL_SEND_CONTINUATION, "c", 1);
     hl_block *b = hl_slab_get(f->slab, 70000);
     memset(hl_block_data(b), 'z', 70000);
-    push(f, (hl_op){.code = HL_OP_SEND, .handle = h, .kind = HL_WS_BINARY, .data = hl_block_data(b), .len = 70000,
-                    .block = b, .flags = HL_GIVE});
-    peer_expect(f, fd[1], "\x01\x02" "ab\x80\x01" "c\x82\x7f\0\0\0\0\0\x01\x11\x70", 17);
+    push(f, (hl_op){.code = HL_OP_SEND,
+                    .handle = h,
+                    .kind = HL_WS_BINARY,
+                    .data = hl_block_data(b),
+                    .len = 70000,
+                    .block = b,
+                    .flags = HL_GIVE});
+    peer_expect(f, fd[1],
+                "\x01\x02"
+                "ab\x80\x01"
+                "c\x82\x7f\0\0\0\0\0\x01\x11\x70",
+                17);
     uint8_t *got = malloc(70000);
     peer_read_all(f, fd[1], got, 70000);
     assert_int_equal(got[0], 'z');
@@ -119,7 +131,11 @@ static void upgrade_takes_bytes_that_came_early(void **state)
     hl_event e = expect(f, HL_EV_DATA, h);
     assert_int_equal(e.len, 7);
     peer_write(fd[1], frame + 4, n - 4); /* ... and after it */
-    push(f, (hl_op){.code = HL_OP_UPGRADE, .handle = h, .data = (uint8_t *)e.data + 3, .len = e.len - 3, .block = e.block,
+    push(f, (hl_op){.code = HL_OP_UPGRADE,
+                    .handle = h,
+                    .data = (uint8_t *)e.data + 3,
+                    .len = e.len - 3,
+                    .block = e.block,
                     .flags = HL_KEEP});
     e = expect(f, HL_EV_MESSAGE, h);
     assert_memory_equal(e.data, "early", 5);
@@ -188,7 +204,10 @@ static void answers_pings_without_the_owner(void **state)
     peer_frame(fd[1], 0x89, "are you there", 13);
     peer_frame(fd[1], 0x8a, "unasked", 7);
     peer_frame(fd[1], 0x81, "m", 1);
-    peer_expect(f, fd[1], "\x8a\x0d" "are you there", 15);
+    peer_expect(f, fd[1],
+                "\x8a\x0d"
+                "are you there",
+                15);
     expect(f, HL_EV_MESSAGE, h);
     close(fd[1]);
     close_fixture(f);
@@ -201,7 +220,10 @@ static void peer_closes_after_its_messages_are_answered(void **state)
     int fd[2];
     hl_handle h = open_ws(f, fd);
     peer_frame(fd[1], 0x81, "last", 4);
-    peer_frame(fd[1], 0x88, "\x0b\xb8" "enough", 8); /* 3000 */
+    peer_frame(fd[1], 0x88,
+               "\x0b\xb8"
+               "enough",
+               8); /* 3000 */
     peer_write(fd[1], "garbage behind the close", 24);
     expect(f, HL_EV_MESSAGE, h);
     push_frame(f, h, HL_WS_TEXT, "answer", 6);
@@ -209,7 +231,10 @@ static void peer_closes_after_its_messages_are_answered(void **state)
     assert_int_equal(e.flags, 3000);
     push_frame(f, h, HL_WS_TEXT, "p.s.", 4);
     push_code(f, h, HL_OP_CLOSE, 0);
-    peer_expect(f, fd[1], "\x81\x06" "answer\x81\x04p.s.\x88\x02\x0b\xb8", 18);
+    peer_expect(f, fd[1],
+                "\x81\x06"
+                "answer\x81\x04p.s.\x88\x02\x0b\xb8",
+                18);
     e = expect(f, HL_EV_CLOSED, h);
     assert_int_equal(e.result, 0);
     assert_int_equal(e.flags, 3000);
@@ -240,7 +265,10 @@ static void we_close_and_wait_for_the_peer(void **state)
     int fd[2];
     hl_handle h = open_ws(f, fd);
     push(f, (hl_op){.code = HL_OP_CLOSE, .handle = h, .arg = 1001, .data = stage(f, "bye", 3, 0), .len = 3});
-    peer_expect(f, fd[1], "\x88\x05\x03\xe9" "bye", 7);
+    peer_expect(f, fd[1],
+                "\x88\x05\x03\xe9"
+                "bye",
+                7);
     peer_frame(fd[1], 0x81, "crossing", 8); /* discarded: we have said goodbye */
     peer_frame(fd[1], 0x89, "crossing", 8); /* no pong after a close frame */
     turn(f);
@@ -298,15 +326,15 @@ static void violations_are_answered_and_closed(void **state)
         uint16_t code;
         int32_t result;
     } bad[] = {
-        {"\x81\x01x", 3, 1002, -EPROTO},                                     /* not masked */
-        {"\xc1\x81\0\0\0\0x", 7, 1002, -EPROTO},                             /* RSV1 without an extension */
-        {"\x83\x80\0\0\0\0", 6, 1002, -EPROTO},                              /* reserved opcode */
-        {"\x82\xff\x80\0\0\0\0\0\0\0\0\0\0\0", 14, 1002, -EPROTO},           /* length 2^63 */
+        {"\x81\x01x", 3, 1002, -EPROTO},                                         /* not masked */
+        {"\xc1\x81\0\0\0\0x", 7, 1002, -EPROTO},                                 /* RSV1 without an extension */
+        {"\x83\x80\0\0\0\0", 6, 1002, -EPROTO},                                  /* reserved opcode */
+        {"\x82\xff\x80\0\0\0\0\0\0\0\0\0\0\0", 14, 1002, -EPROTO},               /* length 2^63 */
         {"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0", 14, 1002, -EPROTO}, /* length 2^64-1 */
-        {"\x82\xff\0\0\0\x02\0\0\0\0\0\0\0\0", 14, 1009, -EMSGSIZE},         /* 8 GiB */
-        {"\x81\x82\0\0\0\0\xc3\x28", 8, 1007, -EILSEQ},                      /* not UTF-8 */
-        {"\x80\x80\0\0\0\0", 6, 1002, -EPROTO},                              /* nothing to continue */
-        {"\x88\x81\0\0\0\0x", 7, 1002, -EPROTO},                             /* half a status code */
+        {"\x82\xff\0\0\0\x02\0\0\0\0\0\0\0\0", 14, 1009, -EMSGSIZE},             /* 8 GiB */
+        {"\x81\x82\0\0\0\0\xc3\x28", 8, 1007, -EILSEQ},                          /* not UTF-8 */
+        {"\x80\x80\0\0\0\0", 6, 1002, -EPROTO},                                  /* nothing to continue */
+        {"\x88\x81\0\0\0\0x", 7, 1002, -EPROTO},                                 /* half a status code */
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         fixture *f = open_fixture(NULL);
