@@ -1,0 +1,8 @@
+// Package adapters holds ready-made pieces for the interfaces of package api: middleware for handlers, the control
+// surface, a worker pool, a batching event poller, processor affinity and a store of named values.
+package adapters
+
+import "errors"
+
+// ErrClosed is returned by an executor or poller that has been closed.
+var ErrClosed = errors.New("adapters: closed")

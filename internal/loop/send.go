@@ -1,0 +1,131 @@
+package loop
+
+import (
+	"sync/atomic"
+
+	"github.com/momentics/hioload-ws/csrc"
+)
+
+// Send queues a message, or bytes of a raw stream, and returns; p is the caller's again. kind is 0 for a raw stream;
+// for a WebSocket the opcode of the frame, or'ed with csrc.SendPartial and csrc.SendContinuation for a message in
+// several frames. Messages leave in the order in which they were sent, whoever sent them.
+//
+// nil does not mean that the peer got it: the connection may fail before. ErrClosed when it has; ErrQueueFull when
+// there are unsent bytes and with this message there would be more of them than Config.QueueLimit; ErrNoMemory
+// when no memory is to be had. Nothing was queued then.
+func (c *Conn) Send(kind uint8, p []byte) error {
+	h, err := c.open(kindStream)
+	if err != nil {
+		return err
+	}
+	op := csrc.Op{Handle: h, Code: csrc.OpSend, Kind: kind}
+	l := c.loop
+	if !l.OnLoop() {
+		return c.post(op, p)
+	}
+	if l.closing.Load() {
+		return ErrClosed
+	}
+	size := uint64(len(p))
+	if waiting := c.waiting(); waiting > 0 && waiting+size > l.limit {
+		return ErrQueueFull
+	}
+	headroom := 0
+	if kind != 0 {
+		headroom = csrc.WSHeaderSize(len(p))
+	}
+	if err := l.submitBytes(op, p, headroom); err != nil {
+		return err
+	}
+	c.stage(size)
+	return nil
+}
+
+// post is Send on any goroutine but the loop's.
+func (c *Conn) post(op csrc.Op, p []byte) error {
+	l := c.loop
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closing.Load() {
+		return ErrClosed
+	}
+	// Counted first and looked at then: however many goroutines do so at once, they do not pass the limit together.
+	size := uint64(len(p))
+	posted := c.posted.Add(size)
+	if waiting := c.unsent(posted); waiting > size && waiting > l.limit {
+		c.posted.Add(-size)
+		return ErrQueueFull
+	}
+	if err := l.mail(op, p); err != nil {
+		c.posted.Add(-size)
+		return err
+	}
+	return nil
+}
+
+// stage counts bytes that the loop's goroutine has queued since it last entered the core, which does not know of them.
+func (c *Conn) stage(size uint64) {
+	if c.turn != c.loop.turn {
+		c.turn, c.staged = c.loop.turn, 0
+	}
+	c.staged += size
+}
+
+// waiting is the number of unsent bytes as the loop's goroutine knows it.
+func (c *Conn) waiting() uint64 {
+	n := c.unsent(c.posted.Load())
+	if c.turn == c.loop.turn {
+		n += c.staged
+	}
+	return n
+}
+
+// unsent is the number of bytes that wait in the core or on their way to it, of which `posted` were posted so far.
+func (c *Conn) unsent(posted uint64) uint64 {
+	n := atomic.LoadUint64(&c.stats.Queued)
+	if underway := int64(posted - atomic.LoadUint64(&c.stats.Posted)); underway > 0 {
+		n += uint64(underway)
+	}
+	return n
+}
+
+// Queued is the number of bytes that Send has accepted and the kernel has not; without those of the current turn when
+// called on another goroutine than the loop's. 0 after the stream has closed.
+func (c *Conn) Queued() uint64 {
+	if _, err := c.open(kindStream); err != nil {
+		return 0
+	}
+	if c.loop.OnLoop() {
+		return c.waiting()
+	}
+	c.loop.mu.RLock()
+	defer c.loop.mu.RUnlock()
+	if c.loop.freed {
+		return 0
+	}
+	return c.unsent(c.posted.Load())
+}
+
+// Stats returns the stream's counters. They can still be read while csrc.EvClosed is being handled, and are the last
+// ones then; after that ErrClosed.
+func (c *Conn) Stats() (csrc.StreamStats, error) {
+	if c.handle.Load() == 0 {
+		return csrc.StreamStats{}, ErrClosed
+	}
+	if !c.loop.OnLoop() {
+		c.loop.mu.RLock()
+		defer c.loop.mu.RUnlock()
+		if c.loop.freed {
+			return csrc.StreamStats{}, ErrClosed
+		}
+	}
+	s := c.stats
+	return csrc.StreamStats{
+		Queued:         atomic.LoadUint64(&s.Queued),
+		Received:       atomic.LoadUint64(&s.Received),
+		Sent:           atomic.LoadUint64(&s.Sent),
+		FramesReceived: atomic.LoadUint64(&s.FramesReceived),
+		FramesSent:     atomic.LoadUint64(&s.FramesSent),
+		Posted:         atomic.LoadUint64(&s.Posted),
+	}, nil
+}
