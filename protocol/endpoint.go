@@ -1,0 +1,147 @@
+package protocol
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/internal/report"
+)
+
+// EndpointConfig is what all connections of an [Endpoint] share.
+type EndpointConfig struct {
+	Executor         api.Executor  // runs handlers; its queue must have room for one task per connection. nil: the loops do
+	QueueLimit       int           // messages that may wait per connection for a worker or RecvZeroCopy, at least 1
+	HandshakeTimeout time.Duration // how long a client may take for its opening handshake
+	ReadTimeout      time.Duration // a connection that receives nothing for that long is closed; 0: never
+	WriteTimeout     time.Duration // one whose peer takes nothing for that long is aborted; 0: never
+	MaxConnections   int64         // connections open at a time; a handshake beyond is refused with 503. 0: no limit
+}
+
+// EndpointStats are the counters of an [Endpoint].
+type EndpointStats struct {
+	Active          int64 // connections open now
+	Opened          int64 // handshakes completed so far
+	Refused         int64 // handshakes refused for what they were
+	Rejected        int64 // connections refused because there were too many, or during shutdown
+	Messages        int64 // messages received
+	HandlerErrors   int64 // errors that handlers returned
+	HandlerPanics   int64 // panics of handlers, recovered by middleware or not
+	ReadTimeouts    int64 // connections closed because nothing came
+	WriteTimeouts   int64 // connections aborted because the peer took nothing
+	UnsentOnClosing int64 // connections that ended with bytes not sent
+	Traffic
+}
+
+// Endpoint is the server's side of many WebSocket connections: what happens in them and who is told. Its connections are
+// spread over [Shard]s, one for each loop.
+type Endpoint struct {
+	config EndpointConfig
+	chain  atomic.Pointer[chain]
+	shards []*Shard
+
+	active, opened, refused, rejected, handlerErrors, panics atomic.Int64
+	readTimeouts, writeTimeouts, unsent                      atomic.Int64
+
+	live     atomic.Int64 // connections that exist, with those in their handshake
+	draining atomic.Bool
+	drained  chan struct{} // closed when draining and live is 0
+	emptied  atomic.Bool   // drained has been closed
+
+	limiter report.Limiter // of reports about handlers
+}
+
+// chain is what handles the events and messages of all connections.
+type chain struct {
+	events   api.Handler
+	messages api.Handler // nil: they wait for RecvZeroCopy
+}
+
+// NewEndpoint returns an endpoint without shards. SetHandler has to be called before the first connection comes.
+func NewEndpoint(config EndpointConfig) *Endpoint {
+	return &Endpoint{config: config, drained: make(chan struct{})}
+}
+
+// SetHandler makes h handle open and close events, and messages too if messages is true; else they wait for RecvZeroCopy.
+// It may be called at any time, from any goroutine: what is handled from then on goes to h.
+func (e *Endpoint) SetHandler(h api.Handler, messages bool) {
+	next := &chain{events: h}
+	if messages {
+		next.messages = h
+	}
+	e.chain.Store(next)
+}
+
+// Stats returns the counters.
+func (e *Endpoint) Stats() EndpointStats {
+	stats := EndpointStats{
+		Active:          e.active.Load(),
+		Opened:          e.opened.Load(),
+		Refused:         e.refused.Load(),
+		Rejected:        e.rejected.Load(),
+		HandlerErrors:   e.handlerErrors.Load(),
+		HandlerPanics:   e.panics.Load(),
+		ReadTimeouts:    e.readTimeouts.Load(),
+		WriteTimeouts:   e.writeTimeouts.Load(),
+		UnsentOnClosing: e.unsent.Load(),
+	}
+	for _, s := range e.shards {
+		stats.Messages += s.messages.Load()
+		traffic := s.traffic()
+		stats.BytesReceived += traffic.BytesReceived
+		stats.BytesSent += traffic.BytesSent
+	}
+	return stats
+}
+
+// Drain ends all connections in good order: what has been received is handled, what handlers have sent is flushed, then
+// comes a close frame with CloseGoingAway. Handshakes under way, and connections that come later, are refused with 503.
+// The channel it returns is closed when no connection is left. Any goroutine; the second call only returns the channel.
+func (e *Endpoint) Drain() <-chan struct{} {
+	if !e.draining.Swap(true) {
+		for _, s := range e.shards {
+			s.drain()
+		}
+		e.checkDrained()
+	}
+	return e.drained
+}
+
+// Abort ends all connections at once. What waits to be handled is handled, what waits to be sent is lost.
+func (e *Endpoint) Abort() {
+	for _, s := range e.shards {
+		s.abort()
+	}
+}
+
+// checkDrained is called when draining has begun and whenever a connection has gone: whichever is last sees both.
+func (e *Endpoint) checkDrained() {
+	if e.draining.Load() && e.live.Load() == 0 && !e.emptied.Swap(true) {
+		close(e.drained)
+	}
+}
+
+// admit counts a connection whose handshake is good, unless there are too many.
+func (e *Endpoint) admit() bool {
+	n := e.active.Add(1)
+	if limit := e.config.MaxConnections; limit > 0 && n > limit {
+		e.active.Add(-1)
+		return false
+	}
+	e.opened.Add(1)
+	return true
+}
+
+// report logs something about a handler, unless the same was logged just now.
+func (e *Endpoint) report(level slog.Level, message, key string, attributes ...any) {
+	ok, suppressed := e.limiter.Allow(message+key, time.Now())
+	if !ok {
+		return
+	}
+	if suppressed > 0 {
+		attributes = append(attributes, "suppressed", suppressed)
+	}
+	slog.Log(context.Background(), level, message, attributes...)
+}

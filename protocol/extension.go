@@ -1,0 +1,155 @@
+package protocol
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/csrc"
+)
+
+// extension is the part of a connection that most do without: an idle connection should be small.
+type extension struct {
+	handler atomic.Pointer[handlerBox] // SetHandler
+
+	mu      sync.Mutex
+	arrived sync.Cond     // something has come to the inbox, or nothing will any more
+	done    chan struct{} // nil: nobody has asked
+	ended   bool
+	final   csrc.StreamStats // since ended
+	code    int
+	reason  string
+
+	tasks     fifo // for a worker of the executor
+	working   bool // a worker has been asked for and is not done with tasks
+	inbox     fifo // messages for RecvZeroCopy
+	consuming bool // RecvZeroCopy has returned messages and not been called again
+	full      bool // reading is stopped because too much waits
+	farewell  int  // status code to close with when the inbox has been dealt with; -1: none
+}
+
+// handlerBox lets a nil handler be told from none.
+type handlerBox struct{ api.Handler }
+
+func newExtension() *extension {
+	x := &extension{farewell: -1}
+	x.arrived.L = &x.mu
+	return x
+}
+
+// closedChannel is what Done returns after the end when nobody has asked before.
+var closedChannel = func() chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}()
+
+func (x *extension) doneChannel() <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.done == nil {
+		if x.ended {
+			x.done = closedChannel
+		} else {
+			x.done = make(chan struct{})
+		}
+	}
+	return x.done
+}
+
+// end notes that the connection is over.
+func (x *extension) end(final csrc.StreamStats, code int, reason string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ended, x.final, x.code, x.reason = true, final, code, reason
+	if x.done != nil {
+		close(x.done)
+	}
+	x.arrived.Broadcast()
+}
+
+// addTask queues it for a worker and tells whether one has to be asked for.
+func (x *extension) addTask(c *WSConnection, it item) (idle bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.tasks.push(it)
+	x.balance(c)
+	idle = !x.working
+	x.working = true
+	return idle
+}
+
+// nextTask takes the oldest item for a worker. When there is none, the worker is done with this connection.
+func (x *extension) nextTask(c *WSConnection) (it item, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.tasks.len() == 0 {
+		x.working = false
+		return item{}, false
+	}
+	it = x.tasks.pop()
+	x.balance(c)
+	return it, true
+}
+
+// addMessage queues a message for RecvZeroCopy.
+func (x *extension) addMessage(c *WSConnection, it item) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.inbox.push(it)
+	x.balance(c)
+	x.arrived.Signal()
+}
+
+// balance stops reading when the limit of waiting items is reached, and lets it go on when half of it is free. What the
+// loop has received by then still comes, so the limit may be exceeded by the messages of one receive buffer. Under mu, so
+// that the last word to the loop is the right one.
+func (x *extension) balance(c *WSConnection) {
+	limit := c.shard.endpoint.config.QueueLimit
+	waiting := x.tasks.len() + x.inbox.len()
+	switch {
+	case !x.full && waiting >= limit:
+		x.full = true
+		_ = c.conn.SetReading(false) // fails when the connection has closed: then nothing comes anyway
+	case x.full && waiting <= limit/2:
+		x.full = false
+		_ = c.conn.SetReading(true)
+	}
+}
+
+// finish closes c with the given status code as soon as whoever calls RecvZeroCopy is done with what came before.
+func (x *extension) finish(c *WSConnection, code int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.inbox.len() == 0 && !x.consuming {
+		_ = c.close(code, "") // fails when it is closing already
+	} else if x.farewell < 0 {
+		x.farewell = code
+	}
+	x.arrived.Broadcast()
+}
+
+// receive is RecvZeroCopy.
+func (x *extension) receive(c *WSConnection) ([]api.Buffer, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.consuming = false
+	for x.inbox.len() == 0 {
+		if x.farewell >= 0 {
+			_ = c.close(x.farewell, "")
+			x.farewell = -1
+		}
+		if x.ended || c.state.Load()&stateFinished != 0 {
+			return nil, io.EOF
+		}
+		x.arrived.Wait()
+	}
+	messages := make([]api.Buffer, 0, x.inbox.len())
+	for x.inbox.len() > 0 {
+		messages = append(messages, x.inbox.pop().buffer)
+	}
+	x.consuming = true
+	x.balance(c)
+	return messages, nil
+}

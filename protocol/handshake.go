@@ -1,0 +1,138 @@
+package protocol
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// MaxHandshakeSize is how many bytes the request of an opening handshake may have.
+const MaxHandshakeSize = 16 << 10
+
+// acceptGUID is appended to the client's key (RFC 6455 section 1.3).
+const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+// HandshakeError is why an opening handshake was refused, and the answer that says so.
+type HandshakeError struct {
+	Status int    // HTTP status code of the answer
+	Reason string // one line for a person to read; no part of the request appears in it
+}
+
+// Error returns the reason with the status.
+func (e *HandshakeError) Error() string {
+	return fmt.Sprintf("protocol: handshake refused with %d: %s", e.Status, e.Reason)
+}
+
+// Response returns the complete HTTP/1.1 answer. The connection is to be closed after it. An answer of 426 names what
+// the client should upgrade to (RFC 6455 section 4.4, RFC 9110 section 15.5.22).
+func (e *HandshakeError) Response() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", e.Status, http.StatusText(e.Status))
+	switch e.Status {
+	case http.StatusUpgradeRequired:
+		b.WriteString("Upgrade: websocket\r\nConnection: Upgrade, close\r\nSec-WebSocket-Version: 13\r\n")
+	case http.StatusMethodNotAllowed:
+		b.WriteString("Connection: close\r\nAllow: GET\r\n")
+	default:
+		b.WriteString("Connection: close\r\n")
+	}
+	b.WriteString("Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n")
+	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s\n", len(e.Reason)+1, e.Reason)
+	return b.Bytes()
+}
+
+func refuse(status int, reason string) error { return &HandshakeError{Status: status, Reason: reason} }
+
+// HandshakeComplete tells whether received holds a whole request head: whether an empty line is in it. Bytes before
+// from, less the three that an end of head may reach back, are known not to complete one.
+func HandshakeComplete(received []byte, from int) bool {
+	tail := received[max(0, from-3):]
+	return bytes.Contains(tail, []byte("\n\r\n")) || bytes.Contains(tail, []byte("\n\n"))
+}
+
+// ReadHandshake reads the request of an opening handshake from received and checks it as RFC 6455 section 4.2.1 asks. It
+// returns the request and how many bytes of received belong to it; what follows are the client's first frames. A request
+// that is not acceptable gives a *HandshakeError. Nothing returned refers to received.
+func ReadHandshake(received []byte) (request *http.Request, size int, err error) {
+	source := bytes.NewReader(received)
+	reader := bufio.NewReaderSize(source, 512)
+	request, err = http.ReadRequest(reader)
+	if err != nil {
+		// The parser's own words may quote the request, so they are not repeated to the client.
+		return nil, 0, refuse(http.StatusBadRequest, "malformed HTTP request")
+	}
+	size = len(received) - source.Len() - reader.Buffered()
+	if size > MaxHandshakeSize {
+		return nil, 0, refuse(http.StatusRequestHeaderFieldsTooLarge, "request head too large")
+	}
+	if err := checkHandshake(request); err != nil {
+		return nil, 0, err
+	}
+	return request, size, nil
+}
+
+// checkHandshake applies the numbered rules of RFC 6455 section 4.2.1.
+func checkHandshake(r *http.Request) error {
+	switch {
+	case r.Method != http.MethodGet: // 1
+		return refuse(http.StatusMethodNotAllowed, "a WebSocket handshake is a GET request")
+	case r.ProtoMajor != 1: // 1
+		return refuse(http.StatusHTTPVersionNotSupported, "a WebSocket handshake needs HTTP/1.1")
+	case r.ProtoMinor < 1: // 1
+		return refuse(http.StatusBadRequest, "a WebSocket handshake needs HTTP/1.1 or later")
+	case r.Host == "": // 2
+		return refuse(http.StatusBadRequest, "header Host is missing")
+	case len(r.Header["Upgrade"]) == 0: // 3
+		return refuse(http.StatusUpgradeRequired, "this is a WebSocket endpoint")
+	case !hasToken(r.Header["Upgrade"], "websocket"): // 3
+		return refuse(http.StatusBadRequest, "header Upgrade does not name websocket")
+	case !hasToken(r.Header["Connection"], "upgrade"): // 4
+		return refuse(http.StatusBadRequest, "header Connection does not name Upgrade")
+	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
+		return refuse(http.StatusBadRequest, "a WebSocket handshake has no body")
+	}
+	if versions := r.Header["Sec-Websocket-Version"]; len(versions) != 1 || versions[0] != "13" { // 6, section 4.4
+		return refuse(http.StatusUpgradeRequired, "only version 13 of the WebSocket protocol is spoken here")
+	}
+	keys := r.Header["Sec-Websocket-Key"] // 5
+	if len(keys) != 1 {
+		return refuse(http.StatusBadRequest, "header Sec-WebSocket-Key must be there once")
+	}
+	if nonce, err := base64.StdEncoding.Strict().DecodeString(keys[0]); err != nil || len(nonce) != 16 ||
+		strings.ContainsAny(keys[0], "\r\n") {
+		return refuse(http.StatusBadRequest, "header Sec-WebSocket-Key is not 16 bytes in base64")
+	}
+	return nil
+}
+
+// hasToken tells whether a list of tokens (RFC 9110 section 5.6.1), which may be spread over several header lines, names
+// token, in lower case or not.
+func hasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for _, item := range strings.Split(line, ",") {
+			if strings.EqualFold(strings.Trim(item, " \t"), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// AcceptKey answers a client's Sec-WebSocket-Key (RFC 6455 section 4.2.2, point 5.4).
+func AcceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + acceptGUID))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// AcceptResponse returns the answer that completes the handshake of a request that ReadHandshake has accepted
+// (RFC 6455 section 4.2.2, point 5). No extension and no subprotocol is chosen.
+func AcceptResponse(request *http.Request) []byte {
+	return []byte("HTTP/1.1 " + strconv.Itoa(http.StatusSwitchingProtocols) + " Switching Protocols\r\n" +
+		"Upgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Accept: " + AcceptKey(request.Header.Get("Sec-WebSocket-Key")) + "\r\n\r\n")
+}

@@ -1,0 +1,120 @@
+package protocol
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+
+	"github.com/momentics/hioload-ws/csrc"
+)
+
+// opening is a connection's state during its opening handshake.
+type opening struct {
+	remote   netip.AddrPort
+	received []byte        // the request so far, if it did not come in one piece
+	refused  bool          // an answer that says no is on its way
+	request  *http.Request // since the handshake is done
+}
+
+// handshakeEvent takes the events of a connection that is not open yet.
+func (c *WSConnection) handshakeEvent(ev *csrc.Event) {
+	o := c.opening.Load()
+	switch {
+	case ev.Type == csrc.EvClosed:
+		c.opening.Store(nil)
+		c.setState(stateFinished|stateClosing|stateEnded, true)
+		final, _ := c.conn.Stats() // can still be read while this event is handled
+		c.shard.unlink(c, final)
+		c.shard.gone()
+	case o.refused:
+	case ev.Type == csrc.EvData:
+		c.receiveHandshake(o, ev.Bytes())
+	case ev.Type == csrc.EvTimeout:
+		c.refuse(&HandshakeError{http.StatusRequestTimeout, "the request took too long"})
+	case ev.Type == csrc.EvEnd:
+		o.refused = true
+		_ = c.conn.Close(0, "") // fails when it has closed
+	}
+}
+
+// receiveHandshake takes in a part of the request, and answers it when it is whole.
+func (c *WSConnection) receiveHandshake(o *opening, data []byte) {
+	c.pieces++
+	before := len(o.received)
+	if before > 0 {
+		o.received = append(o.received, data...)
+		data = o.received
+	}
+	if !HandshakeComplete(data, before) {
+		if len(data) > MaxHandshakeSize {
+			c.refuse(&HandshakeError{http.StatusRequestHeaderFieldsTooLarge, "request head too large"})
+			return
+		}
+		if before == 0 {
+			o.received = append(o.received, data...)
+		}
+		_ = c.conn.SetReading(true) // fails when it has closed
+		return
+	}
+	request, size, err := ReadHandshake(data)
+	if err == nil && !c.shard.endpoint.admit() {
+		c.reject("too many connections")
+		return
+	}
+	var refusal *HandshakeError
+	if errors.As(err, &refusal) {
+		c.refuse(refusal)
+		return
+	}
+	c.accept(o, request, data[size:])
+}
+
+// accept completes the handshake. rest is what the client has sent behind it.
+func (c *WSConnection) accept(o *opening, request *http.Request, rest []byte) {
+	request.RemoteAddr = o.remote.String()
+	o.request = request
+	o.received = nil
+	c.setState(stateOpen, true)
+	config := &c.shard.endpoint.config
+	// None of these fails but for a connection, or a loop, that is closing: then its last event is on the way.
+	_ = c.conn.Send(0, AcceptResponse(request))
+	_ = c.conn.Upgrade(rest)
+	_ = c.conn.SetDeadline(csrc.DeadlineOnce, 0)
+	if config.ReadTimeout > 0 {
+		_ = c.conn.SetDeadline(csrc.DeadlineRead, config.ReadTimeout)
+	}
+	if config.WriteTimeout > 0 {
+		_ = c.conn.SetDeadline(csrc.DeadlineWrite, config.WriteTimeout)
+	}
+	c.deal(item{kind: itemOpen})
+}
+
+// refuse answers a handshake that is not acceptable and closes the connection.
+func (c *WSConnection) refuse(refusal *HandshakeError) {
+	c.shard.endpoint.refused.Add(1)
+	c.answer(refusal)
+}
+
+// reject refuses a handshake that there is no room for.
+func (c *WSConnection) reject(reason string) {
+	c.shard.endpoint.rejected.Add(1)
+	c.answer(&HandshakeError{http.StatusServiceUnavailable, reason})
+}
+
+func (c *WSConnection) answer(refusal *HandshakeError) {
+	o := c.opening.Load()
+	o.refused, o.received = true, nil
+	_ = c.conn.Send(0, refusal.Response()) // fails when it has closed
+	_ = c.conn.Close(0, "")
+}
+
+// drain begins the end of the connection because the endpoint ends. On the loop's goroutine.
+func (c *WSConnection) drain() {
+	if c.state.Load()&stateOpen != 0 {
+		_ = c.conn.Quiesce() // fails when it has closed
+		return
+	}
+	if o := c.opening.Load(); o != nil && !o.refused {
+		c.reject("the server is shutting down")
+	}
+}

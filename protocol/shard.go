@@ -1,0 +1,150 @@
+package protocol
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/momentics/hioload-ws/csrc"
+	"github.com/momentics/hioload-ws/internal/loop"
+)
+
+// Shard is the part of an [Endpoint]'s connections that lives on one loop.
+type Shard struct {
+	endpoint *Endpoint
+	loop     *loop.Loop
+	messages atomic.Int64
+	count    atomic.Int64
+
+	mu       sync.Mutex
+	first    *WSConnection
+	draining bool
+	ended    Traffic // of the connections that have ended
+}
+
+// Traffic is how much has gone over connections, with all framing and handshakes.
+type Traffic struct {
+	BytesReceived, BytesSent int64
+}
+
+// AddShard gives e another loop to put connections on. All are added before the first connection comes.
+func (e *Endpoint) AddShard(l *loop.Loop) *Shard {
+	s := &Shard{endpoint: e, loop: l}
+	e.shards = append(e.shards, s)
+	return s
+}
+
+// Len returns the number of connections, with those in their handshake.
+func (s *Shard) Len() int64 { return s.count.Load() }
+
+// Serve takes over a connected socket: it awaits the opening handshake of the client at remote and goes on from there.
+// From this call on the descriptor belongs to the shard, also when it fails. Any goroutine.
+func (s *Shard) Serve(fd int, remote netip.AddrPort) error {
+	c := &WSConnection{shard: s}
+	c.opening.Store(&opening{remote: remote})
+	s.link(c)
+	if err := s.loop.Attach(&c.conn, (*target)(c), fd, true); err != nil {
+		_ = syscall.Close(fd)
+		s.unlink(c, csrc.StreamStats{})
+		s.gone()
+		return err
+	}
+	// From here on the connection may be closed at any time; then these do nothing, which is right.
+	_ = c.conn.SetDeadline(csrc.DeadlineOnce, s.endpoint.config.HandshakeTimeout)
+	if s.isDraining() { // drain may have met c before it was attached
+		_ = s.loop.Do(c.drain)
+	}
+	return nil
+}
+
+func (s *Shard) link(c *WSConnection) {
+	s.endpoint.live.Add(1)
+	s.count.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.next = s.first
+	if c.next != nil {
+		c.next.prev = c
+	}
+	s.first = c
+}
+
+func (s *Shard) unlink(c *WSConnection, final csrc.StreamStats) {
+	s.count.Add(-1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended.add(final)
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		s.first = c.next
+	}
+	c.prev, c.next = nil, nil
+}
+
+func (t *Traffic) add(stats csrc.StreamStats) {
+	t.BytesReceived += int64(stats.Received)
+	t.BytesSent += int64(stats.Sent)
+}
+
+// traffic returns the sum over all connections, those that have ended included.
+func (s *Shard) traffic() Traffic {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := s.ended
+	for c := s.first; c != nil; c = c.next {
+		if now, err := c.conn.Stats(); err == nil { // else it is not attached yet
+			sum.add(now)
+		}
+	}
+	return sum
+}
+
+// gone is called when a connection has ended and its api.CloseEvent, if it had one, has been handled.
+func (s *Shard) gone() {
+	s.endpoint.live.Add(-1)
+	s.endpoint.checkDrained()
+}
+
+func (s *Shard) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// all returns the connections of this moment.
+func (s *Shard) all() []*WSConnection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*WSConnection, 0, s.count.Load())
+	for c := s.first; c != nil; c = c.next {
+		list = append(list, c)
+	}
+	return list
+}
+
+// drain has all connections end in good order.
+func (s *Shard) drain() {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	// Fails when the loop has closed, which has ended all connections.
+	_ = s.loop.Do(func() {
+		for _, c := range s.all() {
+			c.drain()
+		}
+	})
+}
+
+// abort ends all connections at once.
+func (s *Shard) abort() {
+	_ = s.loop.Do(func() {
+		for _, c := range s.all() {
+			_ = c.conn.Abort(true) // fails for one that has closed
+		}
+	})
+}

@@ -1,0 +1,37 @@
+package server
+
+import "github.com/momentics/hioload-ws/api"
+
+// Middleware wraps a handler in another.
+type Middleware func(api.Handler) api.Handler
+
+// NewHandlerChain returns base wrapped in mw, the first of which is the outermost. nil middleware is left out.
+func NewHandlerChain(base api.Handler, mw ...Middleware) api.Handler {
+	for i := len(mw) - 1; i >= 0; i-- {
+		if mw[i] != nil {
+			base = mw[i](base)
+		}
+	}
+	return base
+}
+
+// UseMiddleware adds middleware inside all that the server has: what was added first is the outermost. It may be called at
+// any time, also while the server runs: what is handled from then on goes through it. All middleware is asked for a new
+// wrapping handler then, so one that counts should keep its counters outside of it. Any goroutine.
+func (s *Server) UseMiddleware(mw ...Middleware) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.middleware = append(s.middleware, mw...)
+	if s.phase == phaseRunning {
+		s.setHandler()
+	}
+}
+
+// setHandler gives the endpoint the handler inside all middleware. Under mu.
+func (s *Server) setHandler() {
+	base := s.handler
+	if base == nil {
+		base = api.HandlerFunc(func(any) error { return nil })
+	}
+	s.endpoint.SetHandler(NewHandlerChain(base, s.middleware...), s.handler != nil)
+}

@@ -1,0 +1,191 @@
+package server
+
+import (
+	"fmt"
+	"math/bits"
+	"runtime"
+	"time"
+
+	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/internal/numa"
+)
+
+// Config says how a server works. DefaultConfig gives the values in brackets; in a Config made by hand a zero stands for
+// them too, except in NUMANode and AffinityScope, whose zeros mean node 0 and the whole process.
+type Config struct {
+	// ListenAddr is the TCP address to listen on, as net.Listen takes it [":9000"]. Port 0 picks a free one: see Addr.
+	ListenAddr string
+
+	// IOBufferSize is how many bytes are received from one connection at a time, 512 to 4194304 [65536].
+	IOBufferSize int
+
+	// ChannelCapacity is how many messages of one connection may wait for a worker, or for RecvZeroCopy [64]. When they
+	// do, no more is read from it until half of them are gone: the peer is slowed down, nothing is lost. What was received
+	// by then, up to IOBufferSize bytes, still comes. Handlers that run on the loops keep nothing waiting.
+	ChannelCapacity int
+
+	// NUMANode is the memory node whose processors the server is bound to, as AffinityScope says; -1: none [-1].
+	NUMANode int
+
+	// ReadTimeout closes a connection from which nothing has come for that long, not even a pong; 0: never [0].
+	ReadTimeout time.Duration
+
+	// WriteTimeout aborts a connection whose peer has taken nothing of what waits for it for that long; 0: never [0].
+	WriteTimeout time.Duration
+
+	// BatchSize is how many ready connections a loop takes from the kernel in one turn, 1 to 4096 [32].
+	BatchSize int
+
+	// ReactorRing is how many operations, and how many events, a loop exchanges with the core in one turn; it is rounded
+	// up to a power of two from 64 to 65536 [1024].
+	ReactorRing int
+
+	// ExecutorWorkers is how many goroutines run handlers [runtime.NumCPU()]. Up to the number of processors these are
+	// the loops themselves, and that is how many there are. With more, there is a loop for each processor, and as many
+	// workers beside them as asked for. See also WithExecutorWorkers.
+	ExecutorWorkers int
+
+	// AffinityScope is what is bound to NUMANode: the loops' threads, or the whole process from Run to Shutdown
+	// [api.ScopeThread].
+	AffinityScope api.AffinityScope
+
+	// ShutdownTimeout bounds how long Shutdown waits for handlers to finish and peers to say goodbye [30 s].
+	ShutdownTimeout time.Duration
+
+	// MaxConnections is how many connections may be open at a time; the handshake of one more is refused with 503.
+	// 0: no limit [0].
+	MaxConnections int
+}
+
+// DefaultConfig returns a new Config with the default values.
+func DefaultConfig() *Config {
+	return &Config{
+		ListenAddr:      ":9000",
+		IOBufferSize:    65536,
+		ChannelCapacity: 64,
+		NUMANode:        -1,
+		BatchSize:       32,
+		ReactorRing:     1024,
+		ExecutorWorkers: runtime.NumCPU(),
+		AffinityScope:   api.ScopeThread,
+		ShutdownTimeout: 30 * time.Second,
+	}
+}
+
+// complete replaces zeros by defaults.
+func (c *Config) complete() {
+	d := DefaultConfig()
+	if c.ListenAddr == "" {
+		c.ListenAddr = d.ListenAddr
+	}
+	for _, field := range []struct{ value, otherwise *int }{
+		{&c.IOBufferSize, &d.IOBufferSize},
+		{&c.ChannelCapacity, &d.ChannelCapacity},
+		{&c.BatchSize, &d.BatchSize},
+		{&c.ReactorRing, &d.ReactorRing},
+		{&c.ExecutorWorkers, &d.ExecutorWorkers},
+	} {
+		if *field.value == 0 {
+			*field.value = *field.otherwise
+		}
+	}
+	if c.ShutdownTimeout == 0 {
+		c.ShutdownTimeout = d.ShutdownTimeout
+	}
+}
+
+// Bounds that the core sets (hl_loop.h), and one on what a processor can be asked to run.
+const (
+	minIOBuffer = 512
+	maxIOBuffer = 4 << 20
+	maxBatch    = 4096
+	minRing     = 64
+	maxRing     = 65536
+	maxWorkers  = 1 << 16
+)
+
+// validate names the first field whose value is out of bounds. The errors match api.ErrInvalidArgument, or api.ErrNotFound
+// for a node that does not exist.
+func (c *Config) validate() error {
+	for _, field := range []struct {
+		name             string
+		value, low, high int
+	}{
+		{"IOBufferSize", c.IOBufferSize, minIOBuffer, maxIOBuffer},
+		{"ChannelCapacity", c.ChannelCapacity, 1, 1 << 30},
+		{"BatchSize", c.BatchSize, 1, maxBatch},
+		{"ReactorRing", c.ReactorRing, 1, maxRing},
+		{"ExecutorWorkers", c.ExecutorWorkers, 1, maxWorkers},
+		{"MaxConnections", c.MaxConnections, 0, 1 << 30},
+		{"AffinityScope", int(c.AffinityScope), int(api.ScopeProcess), int(api.ScopeGoroutine)},
+	} {
+		if field.value < field.low || field.value > field.high {
+			return fmt.Errorf("server: Config.%s is %d, not %d to %d: %w",
+				field.name, field.value, field.low, field.high, api.ErrInvalidArgument)
+		}
+	}
+	for _, field := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"ReadTimeout", c.ReadTimeout}, {"WriteTimeout", c.WriteTimeout}, {"ShutdownTimeout", c.ShutdownTimeout},
+	} {
+		if field.value < 0 {
+			return fmt.Errorf("server: Config.%s is %v, which is negative: %w", field.name, field.value,
+				api.ErrInvalidArgument)
+		}
+	}
+	return c.validateNode()
+}
+
+func (c *Config) validateNode() error {
+	if c.NUMANode == -1 {
+		return nil
+	}
+	if c.NUMANode < -1 {
+		return fmt.Errorf("server: Config.NUMANode is %d, not a node or -1: %w", c.NUMANode, api.ErrInvalidArgument)
+	}
+	cpus, err := numa.CPUs(c.NUMANode)
+	if err != nil {
+		return fmt.Errorf("server: Config.NUMANode is %d: %w", c.NUMANode, err)
+	}
+	if len(cpus) == 0 {
+		return fmt.Errorf("server: Config.NUMANode is %d, which has no processors: %w", c.NUMANode,
+			api.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// ring returns the entries of a loop's rings.
+func (c *Config) ring() uint32 {
+	return uint32(1) << bits.Len(uint(max(c.ReactorRing, minRing)-1))
+}
+
+// loops returns the number of loops.
+func (c *Config) loops() int { return min(c.ExecutorWorkers, runtime.GOMAXPROCS(0)) }
+
+// workers returns the number of an executor's workers; 0: handlers run on the loops.
+func (c *Config) workers() int {
+	if c.ExecutorWorkers > max(runtime.NumCPU(), runtime.GOMAXPROCS(0)) {
+		return c.ExecutorWorkers
+	}
+	return 0
+}
+
+// settings returns the configuration as Control shows it.
+func (c *Config) settings() map[string]any {
+	return map[string]any{
+		"config.listen_addr":      c.ListenAddr,
+		"config.io_buffer_size":   c.IOBufferSize,
+		"config.channel_capacity": c.ChannelCapacity,
+		"config.numa_node":        c.NUMANode,
+		"config.read_timeout":     c.ReadTimeout,
+		"config.write_timeout":    c.WriteTimeout,
+		"config.batch_size":       c.BatchSize,
+		"config.reactor_ring":     c.ReactorRing,
+		"config.executor_workers": c.ExecutorWorkers,
+		"config.affinity_scope":   c.AffinityScope,
+		"config.shutdown_timeout": c.ShutdownTimeout,
+		"config.max_connections":  c.MaxConnections,
+	}
+}

@@ -1,0 +1,41 @@
+// Package server is a WebSocket server: it accepts connections, spreads them over event loops, one for each processor, and
+// passes what they receive to a handler.
+//
+//	srv, err := server.NewServer(server.DefaultConfig())
+//	...
+//	err = srv.Run(api.HandlerFunc(func(data any) error { ... }))
+//
+// # What a handler is given
+//
+// For each connection an api.OpenEvent, its messages as api.Buffer, and an api.CloseEvent, one after the other. The
+// connection is a *protocol.WSConnection: api.FromContext(api.ContextFromData(data)).
+//
+// # Where handlers run
+//
+// On the loop that has received the message, unless the server has an executor (Config.ExecutorWorkers,
+// WithExecutorWorkers): then on its workers, in order for each connection. A handler on a loop must not block, because
+// every other connection of that loop waits for it.
+//
+// # Stats
+//
+// GetControl().Stats() shows, next to what users and middleware put there, these keys (int64 where nothing else is said):
+//
+//	server.addr, server.backend          address and how the loops talk to the kernel (string)
+//	server.loops, server.workers         loops; workers of the executor, 0 without one
+//	connections.active                   open now
+//	connections.opened                   handshakes completed so far
+//	connections.refused                  handshakes refused (4xx, 505)
+//	connections.rejected                 refused with 503: too many, or shutting down
+//	connections.read_timeouts            closed because nothing came for Config.ReadTimeout
+//	connections.write_timeouts           aborted because the peer took nothing for Config.WriteTimeout
+//	connections.unsent                   ended with bytes that could not be sent
+//	messages.received                    messages passed to handlers
+//	bytes.received, bytes.sent           with all framing and handshakes
+//	handler.errors, handler.panics       returned by handlers; raised by handlers, recovered by middleware or not
+//	handler.processed                    calls of handlers, if adapters.HandlerMetricsMiddleware is in use
+//	loop.turns, loop.flushes, loop.crossings, loop.ops, loop.events, loop.waits, loop.wakeups, loop.letters,
+//	loop.stale_ops, loop.stale_events, loop.accepted, loop.accept_pauses, loop.read_pauses, loop.nomem, loop.panics,
+//	loop.pinned                          sums over the loops; loop.pinned: how many are bound to processors
+//	memory.reserved, memory.failures, memory.forgotten   bytes mapped; blocks refused; buffers nobody released
+//	memory.in_use.128 ... memory.in_use.large            blocks in use by size in bytes
+package server

@@ -1,0 +1,270 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/momentics/hioload-ws/adapters"
+	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/internal/loop"
+	"github.com/momentics/hioload-ws/internal/numa"
+	"github.com/momentics/hioload-ws/protocol"
+)
+
+// Run serves until Shutdown and then returns nil. h handles what happens, inside all middleware; with a nil h only
+// middleware sees open and close events, and messages wait for RecvZeroCopy. ErrAlreadyRunning when another Run is under
+// way, ErrServerClosed after Shutdown, any other error when the server could not start, or broke.
+func (s *Server) Run(h api.Handler) error {
+	if err := s.start(h); err != nil {
+		return err
+	}
+	<-s.stopped
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// start makes everything and lets it run.
+func (s *Server) start(h api.Handler) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.phase {
+	case phaseRunning:
+		return ErrAlreadyRunning
+	case phaseEnding:
+		return ErrServerClosed
+	}
+	err := s.build()
+	if err == nil {
+		s.handler = h
+		s.setHandler()
+		s.spin()
+		err = s.listen()
+	}
+	if err != nil {
+		s.phase = phaseEnding
+		_ = s.listener.Close()
+		s.dismantle()
+		close(s.stopped)
+		return err
+	}
+	s.phase = phaseRunning
+	slog.Info("serving WebSocket", "addr", s.addr.String(), "loops", len(s.loops), "backend", s.loops[0].Backend(),
+		"workers", s.workers)
+	return nil
+}
+
+// build makes the loops and what runs on them. What it has made when it fails is for dismantle.
+func (s *Server) build() error {
+	var cpus []int
+	if s.config.NUMANode >= 0 {
+		var err error
+		if cpus, err = s.bind(); err != nil {
+			return err
+		}
+	}
+	loops := runtime.GOMAXPROCS(0)
+	if s.workers == 0 {
+		s.workers = s.config.workers()
+		loops = s.config.loops()
+	}
+	endpoint := protocol.EndpointConfig{
+		QueueLimit:       s.config.ChannelCapacity,
+		HandshakeTimeout: handshakeTimeout,
+		ReadTimeout:      s.config.ReadTimeout,
+		WriteTimeout:     s.config.WriteTimeout,
+		MaxConnections:   int64(s.config.MaxConnections),
+	}
+	if s.workers > 0 {
+		// Each connection asks for one worker at a time, so connections bound the queue.
+		s.executor = adapters.NewBoundedExecutor(s.workers, s.config.NUMANode, math.MaxInt)
+		endpoint.Executor = s.executor
+	}
+	s.endpoint = protocol.NewEndpoint(endpoint)
+	for len(s.loops) < loops {
+		l, err := loop.New(loop.Config{
+			Ring:         s.config.ring(),
+			Batch:        uint32(s.config.BatchSize),
+			RecvSize:     uint32(s.config.IOBufferSize),
+			CloseTimeout: min(closeTimeout, s.config.ShutdownTimeout),
+			Pool:         s.pool,
+			CPUs:         cpus,
+		})
+		if err != nil {
+			return fmt.Errorf("server: %w", err)
+		}
+		s.loops = append(s.loops, l)
+		s.shards = append(s.shards, s.endpoint.AddShard(l))
+	}
+	return nil
+}
+
+// bind binds the process to the configured memory node, or returns the processors to bind each loop to.
+func (s *Server) bind() (cpus []int, err error) {
+	if s.config.AffinityScope != api.ScopeProcess {
+		cpus, err = numa.CPUs(s.config.NUMANode)
+	} else {
+		s.affinity = adapters.NewScopedAffinity(api.ScopeProcess)
+		err = s.affinity.Pin(-1, s.config.NUMANode)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("server: binding to node %d: %w", s.config.NUMANode, err)
+	}
+	return cpus, nil
+}
+
+// spin lets each loop run on its goroutine.
+func (s *Server) spin() {
+	for _, l := range s.loops {
+		go func() {
+			if err := l.Run(); err != nil {
+				s.fail(fmt.Errorf("server: %w", err))
+			}
+		}()
+	}
+}
+
+// listen hands the listening socket to the first loop.
+func (s *Server) listen() error {
+	fd, err := s.takeSocket()
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	s.acceptor = &acceptor{server: s, closed: make(chan struct{})}
+	if err := s.loops[0].Listen(&s.acceptor.conn, s.acceptor, fd); err != nil {
+		_ = syscall.Close(fd)
+		return fmt.Errorf("server: %w", err)
+	}
+	return nil
+}
+
+// takeSocket returns the listening socket as a descriptor that only the caller owns.
+func (s *Server) takeSocket() (fd int, err error) {
+	raw, err := s.listener.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var errno syscall.Errno
+	err = raw.Control(func(original uintptr) {
+		var r uintptr
+		r, _, errno = syscall.Syscall(syscall.SYS_FCNTL, original, syscall.F_DUPFD_CLOEXEC, 0)
+		fd = int(r)
+	})
+	if err == nil && errno != 0 {
+		err = fmt.Errorf("duplicating the listening socket: %w", errno)
+	}
+	if err != nil {
+		return -1, err
+	}
+	return fd, s.listener.Close() // the duplicate keeps the port
+}
+
+// fail shuts the server down because of err.
+func (s *Server) fail(err error) {
+	s.mu.Lock()
+	if s.err == nil && s.phase != phaseEnding {
+		s.err = err
+	}
+	s.mu.Unlock()
+	go s.Shutdown()
+}
+
+// Shutdown ends the server in good order and returns when that is done: it stops accepting, handles what has been
+// received, flushes what handlers have sent, closes every connection with status code 1001, and waits for the peers'
+// answers. Config.ShutdownTimeout bounds it, after which connections are aborted; handlers that have not returned a second
+// later are left behind. All calls return at the same time, and Run with them. A call from within a handler only begins it:
+// on a loop Shutdown knows; on a worker write go srv.Shutdown().
+func (s *Server) Shutdown() {
+	s.mu.Lock()
+	before := s.phase
+	s.phase = phaseEnding
+	s.mu.Unlock()
+	for _, l := range s.loops {
+		if l.OnLoop() {
+			if before == phaseRunning {
+				go s.end()
+			}
+			return
+		}
+	}
+	switch before {
+	case phaseNew:
+		_ = s.listener.Close()
+		s.dismantle()
+		close(s.stopped)
+	case phaseRunning:
+		s.end()
+	}
+	<-s.stopped
+}
+
+// Close is Shutdown as an io.Closer; it returns nil.
+func (s *Server) Close() error {
+	s.Shutdown()
+	return nil
+}
+
+// end is Shutdown's work.
+func (s *Server) end() {
+	defer close(s.stopped)
+	timeout := time.NewTimer(s.config.ShutdownTimeout)
+	defer timeout.Stop()
+	_ = s.acceptor.conn.Close(0, "") // fails when the listener has closed by itself
+	inTime := wait(s.acceptor.closed, timeout)
+	drained := s.endpoint.Drain()
+	if !inTime || !wait(drained, timeout) {
+		slog.Warn("shutdown takes too long: aborting connections", "timeout", s.config.ShutdownTimeout,
+			"connections", s.endpoint.Stats().Active)
+		s.endpoint.Abort()
+		grace := time.NewTimer(abortTimeout)
+		defer grace.Stop()
+		wait(drained, grace)
+	}
+	s.dismantle()
+}
+
+func wait(done <-chan struct{}, timeout *time.Timer) bool {
+	select {
+	case <-done:
+		return true
+	case <-timeout.C:
+		return false
+	}
+}
+
+// dismantle frees everything. Handlers that do not return keep their loop or executor; there is no way to end them.
+func (s *Server) dismantle() {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		var all sync.WaitGroup
+		for _, l := range s.loops {
+			l.Close()
+			all.Add(1)
+			go func() {
+				defer all.Done()
+				<-l.Done()
+			}()
+		}
+		all.Wait()
+		if s.executor != nil {
+			s.executor.Close()
+		}
+	}()
+	grace := time.NewTimer(abortTimeout)
+	defer grace.Stop()
+	if !wait(ended, grace) {
+		slog.Error("shutdown leaves handlers behind that have not returned", "addr", s.addr.String())
+	}
+	if s.affinity != nil {
+		if err := s.affinity.Unpin(); err != nil {
+			slog.Warn("the process stays bound", "error", err)
+		}
+	}
+	s.pool.Close()
+}

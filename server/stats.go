@@ -1,0 +1,87 @@
+package server
+
+import "strconv"
+
+// addStats is the server's part of Control.Stats; the keys are listed in the package's documentation.
+func (s *Server) addStats(stats map[string]any) {
+	stats["server.addr"] = s.addr.String()
+	s.addMemory(stats)
+	endpoint := s.serving()
+	if endpoint == nil {
+		return
+	}
+	stats["server.loops"] = int64(len(s.loops))
+	stats["server.workers"] = int64(s.workers)
+	e := endpoint.Stats()
+	for key, value := range map[string]int64{
+		"connections.active":         e.Active,
+		"connections.opened":         e.Opened,
+		"connections.refused":        e.Refused,
+		"connections.rejected":       e.Rejected,
+		"connections.read_timeouts":  e.ReadTimeouts,
+		"connections.write_timeouts": e.WriteTimeouts,
+		"connections.unsent":         e.UnsentOnClosing,
+		"messages.received":          e.Messages,
+		"bytes.received":             e.BytesReceived,
+		"bytes.sent":                 e.BytesSent,
+		"handler.errors":             e.HandlerErrors,
+		"handler.panics":             e.HandlerPanics,
+	} {
+		stats[key] = value
+	}
+	s.addLoops(stats)
+}
+
+// addLoops adds sums over the loops.
+func (s *Server) addLoops(stats map[string]any) {
+	var pinned int64
+	sums := make(map[string]int64)
+	for _, l := range s.loops {
+		if backend := l.Backend(); backend != "" {
+			stats["server.backend"] = backend
+		}
+		counters := l.Stats()
+		if counters.Pinned {
+			pinned++
+		}
+		for key, value := range map[string]uint64{
+			"loop.turns":         counters.Turns,
+			"loop.flushes":       counters.Flushes,
+			"loop.crossings":     counters.Crossings,
+			"loop.ops":           counters.Ops,
+			"loop.events":        counters.Events,
+			"loop.waits":         counters.Waits,
+			"loop.wakeups":       counters.Wakeups,
+			"loop.letters":       counters.Letters,
+			"loop.stale_ops":     counters.StaleOps,
+			"loop.stale_events":  counters.StaleEvents,
+			"loop.accepted":      counters.Accepted,
+			"loop.accept_pauses": counters.AcceptPauses,
+			"loop.read_pauses":   counters.ReadPauses,
+			"loop.nomem":         counters.NoMem,
+			"loop.panics":        counters.Panics,
+		} {
+			sums[key] += int64(value)
+		}
+	}
+	for key, value := range sums {
+		stats[key] = value
+	}
+	stats["handler.panics"] = stats["handler.panics"].(int64) + sums["loop.panics"]
+	stats["loop.pinned"] = pinned
+}
+
+// addMemory adds the counters of the slab.
+func (s *Server) addMemory(stats map[string]any) {
+	pool := s.pool.Stats()
+	stats["memory.reserved"] = int64(pool.Reserved)
+	stats["memory.failures"] = int64(pool.Failures)
+	stats["memory.forgotten"] = pool.Forgotten
+	for _, class := range pool.Classes {
+		size := "large"
+		if class.Size > 0 {
+			size = strconv.FormatUint(class.Size, 10)
+		}
+		stats["memory.in_use."+size] = int64(class.InUse)
+	}
+}
