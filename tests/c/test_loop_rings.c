@@ -1,0 +1,151 @@
+/*
+ * test_loop_rings.c - the two rings: wrapping, full, left unread; flushing in mid-turn.
+ *
+ * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
+ */
+#include "loop_fixture.h"
+
+/* Both rings as they are after 2^32 - `before` entries. */
+static void age_rings(fixture *f, uint32_t before)
+{
+    f->sh->sq.head = f->sh->sq.tail = UINT32_MAX - before + 1;
+    f->sh->cq.head = f->sh->cq.tail = UINT32_MAX - before + 1;
+}
+
+static void indices_wrap(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.ring = 64});
+    age_rings(f, 5);
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0);
+    for (int i = 0; i < 200; i++) {
+        char c = (char)i;
+        peer_write(fd[1], &c, 1);
+        hl_event e = expect(f, HL_EV_DATA, h);
+        assert_int_equal(e.len, 1);
+        push_send(f, h, e.data, 1);
+        peer_expect(f, fd[1], &c, 1);
+    }
+    assert_true(f->sh->sq.tail < 1000 && f->sh->cq.tail < 1000); /* past 0 */
+    close(fd[1]);
+    close_fixture(f);
+}
+
+static void a_full_submission_ring_is_performed_whole_and_in_order(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.ring = 64});
+    age_rings(f, 30);
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0);
+    for (uint8_t i = 0; i < 63; i++)
+        push_send(f, h, &i, 1);
+    assert_int_equal(f->sh->sq.tail - f->sh->sq.head, 64);
+    turn(f);
+    assert_int_equal(f->sh->sq.head, f->sh->sq.tail);
+    uint8_t got[63];
+    peer_read_all(f, fd[1], got, sizeof got);
+    for (uint8_t i = 0; i < 63; i++)
+        assert_int_equal(got[i], i);
+    close(fd[1]);
+    close_fixture(f);
+}
+
+/* One more event than fits waits in the loop, not in the void; what was left unread keeps its bytes. */
+static void unread_events_are_kept(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.ring = 64});
+    enum { STREAMS = 70 };
+    int fd[STREAMS][2];
+    hl_handle h[STREAMS];
+    for (int i = 0; i < STREAMS; i++) {
+        make_pair(fd[i]);
+        h[i] = attach(f, fd[i][0], 0);
+        if (i % 60 == 59)
+            turn(f);
+    }
+    turn(f);
+    uint8_t id;
+    for (id = 0; id < STREAMS; id++)
+        peer_write(fd[id][1], &id, 1);
+    for (int i = 0; i < 10; i++)
+        turn(f);
+    assert_int_equal(f->sh->cq.tail - f->sh->cq.head, 64);
+    int seen[STREAMS] = {0};
+    for (int n = 0; n < STREAMS; n++) {
+        hl_event e = next(f);
+        assert_int_equal(e.type, HL_EV_DATA);
+        id = *(uint8_t *)e.data;
+        assert_int_equal(e.handle, h[id]);
+        assert_int_equal(seen[id]++, 0);
+        if (n == 20)
+            turn(f); /* a turn with events unread */
+    }
+    for (int i = 0; i < STREAMS; i++)
+        close(fd[i][1]);
+    close_fixture(f);
+}
+
+static void a_flush_sends_and_leaves_events_alone(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.stage_size = 4096});
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0);
+    peer_write(fd[1], "request", 7);
+    hl_event e = expect(f, HL_EV_DATA, h);
+    static uint8_t big[4000];
+    memset(big, 'r', sizeof big);
+    size_t sent = 0;
+    for (int i = 0; i < 10; i++) {
+        if (f->sh->stage_used + sizeof big > f->sh->stage->size) {
+            uint64_t turns = loop_stats(f).turns;
+            assert_int_equal(hl_loop_enter(f->loop, -1, HL_ENTER_FLUSH), 0); /* never waits */
+            assert_int_equal(loop_stats(f).turns, turns);
+            assert_int_equal(f->sh->stage_used, 0);
+        }
+        push_send(f, h, big, sizeof big);
+        sent += sizeof big;
+    }
+    assert_memory_equal(e.data, "request", 7);
+    assert_int_equal(loop_stats(f).flushes, 9);
+    uint8_t *got = malloc(sent);
+    peer_read_all(f, fd[1], got, sent);
+    for (size_t i = 0; i < sent; i++)
+        assert_int_equal(got[i], 'r');
+    free(got);
+    close(fd[1]);
+    close_fixture(f);
+}
+
+static void a_flush_makes_no_event(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(NULL);
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0);
+    peer_write(fd[1], "x", 1);
+    push_code(f, h, HL_OP_ABORT, 0);
+    assert_int_equal(hl_loop_enter(f->loop, 0, HL_ENTER_FLUSH), 0);
+    expect(f, HL_EV_CLOSED, h); /* it comes with the next turn */
+    close(fd[1]);
+    close_fixture(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(indices_wrap),
+        cmocka_unit_test(a_full_submission_ring_is_performed_whole_and_in_order),
+        cmocka_unit_test(unread_events_are_kept),
+        cmocka_unit_test(a_flush_sends_and_leaves_events_alone),
+        cmocka_unit_test(a_flush_makes_no_event),
+    };
+    return cmocka_run_group_tests_name("loop_rings", tests, NULL, NULL);
+}
