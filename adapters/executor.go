@@ -22,7 +22,7 @@ type ExecutorAdapter struct {
 	mu      sync.Mutex
 	more    sync.Cond // a task has come, or there are too many workers, or it was closed
 	none    sync.Cond // the last worker has ended
-	tasks   *ring[func()]
+	tasks   *fifo[func()]
 	wanted  int // workers asked for
 	running int // workers that exist
 	closed  bool
@@ -42,7 +42,7 @@ func NewBoundedExecutor(workers, numaNode, queue int) *ExecutorAdapter {
 	if workers < 1 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	e := &ExecutorAdapter{limit: max(queue, 1), tasks: newRing[func()](16)}
+	e := &ExecutorAdapter{limit: max(queue, 1), tasks: newFIFO[func()](16)}
 	e.more.L, e.none.L = &e.mu, &e.mu
 	if numaNode >= 0 {
 		mask, err := nodeMask(numaNode)

@@ -15,7 +15,7 @@ type PollerAdapter struct {
 	batch   []any      // guarded by polling: the batch under way
 
 	mu       sync.Mutex
-	events   *ring[any]
+	events   *fifo[any]
 	handlers []api.Handler // replaced, never written over: Poll reads it without the lock
 	stopped  bool
 }
@@ -31,7 +31,7 @@ func NewPollerAdapter(batchSize, ringCapacity int) api.Poller {
 	if ringCapacity < 1 {
 		ringCapacity = 1024
 	}
-	return &PollerAdapter{batch: make([]any, 0, batchSize), events: newRing[any](ringCapacity)}
+	return &PollerAdapter{batch: make([]any, 0, batchSize), events: newFIFO[any](ringCapacity)}
 }
 
 // Push queues an event. api.ErrResourceExhausted when the ring is full, ErrClosed after Stop. Any goroutine.
@@ -124,7 +124,7 @@ func (p *PollerAdapter) Stop() {
 	defer p.mu.Unlock()
 	p.stopped = true
 	p.handlers = nil
-	p.events = newRing[any](0)
+	p.events = newFIFO[any](0)
 }
 
 func (p *PollerAdapter) indexOf(h api.Handler) int {

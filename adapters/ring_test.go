@@ -1,48 +1,153 @@
-package adapters
+package adapters_test
 
-import "testing"
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
 
-func TestRing(t *testing.T) {
-	r := newRing[int](3)
-	if _, ok := r.Dequeue(); ok || r.Len() != 0 || r.Cap() != 3 {
-		t.Error("a new ring must be empty")
+	"github.com/momentics/hioload-ws/adapters"
+	"github.com/momentics/hioload-ws/api"
+)
+
+func mustRing[T any](t testing.TB, capacity int) *adapters.Ring[T] {
+	t.Helper()
+	r, err := adapters.NewRing[T](capacity)
+	if err != nil {
+		t.Fatal(err)
 	}
-	next, want := 0, 0
-	for round := 0; round < 10; round++ {
-		for r.Enqueue(next) {
-			next++
+	return r
+}
+
+func TestRingFillsAndEmpties(t *testing.T) {
+	for _, capacity := range []int{1, 2, 3, 8} {
+		r := mustRing[int](t, capacity)
+		if r.Cap() < capacity || r.Cap() > 2*capacity {
+			t.Fatalf("NewRing(%d).Cap() = %d", capacity, r.Cap())
 		}
-		if r.Len() != r.Cap() {
-			t.Fatalf("full with %d of %d", r.Len(), r.Cap())
-		}
-		for i := 0; i < 2; i++ {
-			got, ok := r.Dequeue()
-			if !ok || got != want {
-				t.Fatalf("got %d, %v; want %d", got, ok, want)
+		for round := 0; round < 5; round++ {
+			if _, ok := r.Dequeue(); ok {
+				t.Fatal("an item in an empty ring")
 			}
-			want++
+			for i := 0; i < r.Cap(); i++ {
+				if r.Len() != i || !r.Enqueue(i) {
+					t.Fatalf("Enqueue %d of %d failed, Len %d", i, r.Cap(), r.Len())
+				}
+			}
+			if r.Enqueue(-1) {
+				t.Fatal("a full ring took an item")
+			}
+			for i := 0; i < r.Cap(); i++ {
+				if got, ok := r.Dequeue(); !ok || got != i {
+					t.Fatalf("Dequeue = %d, %v; want %d", got, ok, i)
+				}
+			}
 		}
-		if round == 5 {
-			r.resize(7)
-		}
-	}
-	for ; want < next; want++ {
-		if got, ok := r.Dequeue(); !ok || got != want {
-			t.Fatalf("got %d, %v; want %d", got, ok, want)
-		}
-	}
-	if r.Len() != 0 {
-		t.Errorf("%d items too many", r.Len())
 	}
 }
 
-func TestRingForgetsWhatHasLeft(t *testing.T) {
-	r := newRing[*int](2)
-	r.Enqueue(new(int))
-	r.Dequeue()
-	for _, p := range r.items {
-		if p != nil {
-			t.Error("an item that has left is still referred to")
+func TestRingRefusesSizes(t *testing.T) {
+	for _, capacity := range []int{-1, 0, 1<<30 + 1} {
+		if _, err := adapters.NewRing[int](capacity); !errors.Is(err, api.ErrInvalidArgument) {
+			t.Errorf("NewRing(%d): %v", capacity, err)
 		}
 	}
+}
+
+// Nothing is lost, nothing comes twice, and every consumer sees each producer's items in order.
+func TestRingUnderContention(t *testing.T) {
+	const producers, consumers, each = 3, 3, 50000
+	r := mustRing[[2]int](t, 64)
+	var left atomic.Int64
+	left.Store(producers * each)
+	var seen [producers][each]atomic.Bool
+	var all sync.WaitGroup
+	for p := range producers {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for i := range each {
+				for !r.Enqueue([2]int{p, i}) {
+					runtime.Gosched()
+				}
+			}
+		}()
+	}
+	for range consumers {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			var last [producers]int
+			for left.Load() > 0 {
+				item, ok := r.Dequeue()
+				if !ok {
+					runtime.Gosched()
+					continue
+				}
+				left.Add(-1)
+				p, i := item[0], item[1]
+				if seen[p][i].Swap(true) {
+					t.Errorf("item %d of producer %d came twice", i, p)
+				}
+				if i < last[p] {
+					t.Errorf("item %d of producer %d came after %d", i, p, last[p])
+				}
+				last[p] = i
+			}
+		}()
+	}
+	all.Wait()
+	if r.Len() != 0 {
+		t.Errorf("%d items are left", r.Len())
+	}
+}
+
+func TestRingKeepsNothingAlive(t *testing.T) {
+	r := mustRing[*[1024]byte](t, 4)
+	collected := make(chan struct{})
+	func() {
+		p := new([1024]byte)
+		runtime.SetFinalizer(p, func(*[1024]byte) { close(collected) })
+		r.Enqueue(p)
+		r.Dequeue()
+	}()
+	for i := 0; i < 100; i++ {
+		runtime.GC()
+		select {
+		case <-collected:
+			runtime.KeepAlive(r)
+			return
+		default:
+			runtime.Gosched()
+		}
+	}
+	t.Error("an item that has left is kept alive")
+}
+
+func TestRingAllocatesNothing(t *testing.T) {
+	r := mustRing[[3]int](t, 8)
+	if n := testing.AllocsPerRun(1000, func() {
+		r.Enqueue([3]int{1, 2, 3})
+		r.Dequeue()
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkRing(b *testing.B) {
+	r := mustRing[int](b, 1024)
+	b.Run("Ring", func(b *testing.B) {
+		for i := 0; i < b.N; i++ {
+			r.Enqueue(i)
+			r.Dequeue()
+		}
+	})
+	b.Run("channel", func(b *testing.B) {
+		c := make(chan int, 1024)
+		for i := 0; i < b.N; i++ {
+			c <- i
+			<-c
+		}
+	})
 }
