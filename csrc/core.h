@@ -26,7 +26,7 @@ typedef struct hl_chunk hl_chunk;
 enum { HL_KIND_NONE = 0, HL_KIND_STREAM, HL_KIND_LISTENER, HL_KIND_WATCH, HL_KIND_TIMER };
 
 /* Work lists a slot can be on, each at most once. */
-enum { HL_LIST_OUTPUT, HL_LIST_INPUT, HL_LIST_NOTICE, HL_LISTS };
+enum { HL_LIST_OUTPUT, HL_LIST_INPUT, HL_LIST_NOTICE, HL_LIST_BACKEND, HL_LISTS };
 
 /* Things to tell the owner when the completion ring has room, sent in this order. */
 enum {
@@ -45,6 +45,7 @@ struct hl_slot {
     uint8_t notices;    /* HL_NOTICE_* */
     uint8_t ended;      /* descriptor gone; only notices are left to send */
     uint32_t poll_mask; /* backend's: what the kernel is asked for */
+    uint32_t poll_want; /* backend's: what a watch asks for */
     int32_t result;     /* of HL_EV_CLOSED, or of HL_EV_ACCEPT_ERROR */
     uint64_t user;
     hl_timer timer;
@@ -92,7 +93,8 @@ struct hl_stream {
     hl_chunk *out_first, *out_last;
     hl_block *in_block; /* bytes received and not yet taken by the codec */
     uint8_t *in_data;
-    uint64_t in_len;                   /* while > 0 nothing more is received */
+    uint64_t in_len;
+    hl_block *in_next, *in_last;       /* received behind that: blocks linked by their spare words, with a reference */
     uint64_t once;                     /* deadline, ms; 0: none */
     uint64_t close_by;                 /* deadline of an orderly close, ms; 0: none */
     uint64_t close_cap;                /* ... however the output moves */
@@ -110,6 +112,7 @@ struct hl_stream {
     uint8_t deaf;       /* the kernel takes no more output for good: it is discarded */
     uint8_t in_held;    /* in_block has a reference of ours */
     uint8_t end_told;   /* HL_EV_END has been sent */
+    int32_t in_end;     /* 1: the end has come behind what waits; negative: the error that did */
     hl_block *reason;   /* the peer's close reason: its length, then its bytes */
     hl_ws ws;
 };
@@ -152,10 +155,12 @@ typedef struct hl_backend {
     void (*resume)(hl_loop *l, hl_stream *s);                  /* the stream reads again (pauses == 0) */
     void (*send)(hl_loop *l, hl_stream *s);                    /* output is waiting */
     int (*wait)(hl_loop *l, int timeout_ms);
+    void (*submit)(hl_loop *l); /* what send() has only prepared; may be NULL */
     void (*wake)(hl_loop *l); /* any thread */
 } hl_backend;
 
 extern const hl_backend hl__epoll;
+extern const hl_backend hl__uring;
 
 /* ------------------------------------------------------------------ the loop */
 
@@ -176,6 +181,7 @@ struct hl_loop {
     uint32_t reserve;               /* entries of the completion ring that are not to be used for the moment */
     hl_chunk *chunks;               /* free ones */
     struct chunk_page *chunk_pages; /* what they were carved from */
+    int backend_error;              /* why config.backend is not in use; 0: it is */
     int broken;                     /* error the backend ended with */
     uint32_t nudged;                /* atomic: hl_loop_wake was called since the last wait */
     hl_loop_stats stats;
@@ -217,6 +223,9 @@ void hl__timer(hl_loop *l, hl_slot *s, const hl_op *op);
 void hl__listener_timer(hl_loop *l, hl_slot *s); /* the pause of a listener is over */
 /* Accepts what is waiting, as far as there is room. */
 void hl__accept(hl_loop *l, hl_slot *s);
+/* For backends that accept by themselves. `fd` is a new connection; error a negative errno. */
+void hl__accepted(hl_loop *l, hl_slot *s, int fd);
+void hl__accept_failed(hl_loop *l, hl_slot *s, int error);
 void hl__ready(hl_loop *l, hl_slot *s, uint16_t flags);
 /* Ends any slot: lets go of its descriptor (closing it unless it is only watched) and notices HL_EV_CLOSED. */
 void hl__end(hl_loop *l, hl_slot *s, int32_t result);
@@ -236,6 +245,12 @@ void hl__stream_input(hl_loop *l, hl_stream *s);
 int hl__stream_where(hl_loop *l, hl_stream *s, struct iovec iov[2], size_t *direct);
 /* `n` bytes have been put there. */
 void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec iov[2], size_t direct, size_t n);
+/* The same for bytes that came in a block of their own, a reference to which is taken over. They may come at any time:
+ * what the codec does not take yet waits, and so does the end. */
+void hl__stream_took(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, size_t n);
+/* end: 0: the peer sends no more; else a negative errno. */
+void hl__stream_finished(hl_loop *l, hl_stream *s, int end);
+static inline int hl__input_waits(const hl_stream *s) { return s->in_len > 0 || s->in_next != NULL; }
 void hl__stream_ended(hl_loop *l, hl_stream *s);              /* the peer sends no more */
 void hl__receive_failed(hl_loop *l, hl_stream *s, int error); /* negative errno */
 void hl__stream_empty(hl_loop *l, hl_stream *s);              /* nothing more to receive at this moment */

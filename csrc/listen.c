@@ -60,39 +60,67 @@ void hl__listener_timer(hl_loop *l, hl_slot *s)
         hl__end(l, s, r);
 }
 
+/* Tells the owner of a new connection; the address is NULL when there is no memory to put it in. */
+static void accepted(hl_loop *l, hl_slot *s, int fd, void *address, size_t len)
+{
+    hl_event *e = hl__event(l, s, HL_EV_ACCEPT);
+    e->result = fd;
+    if (address != NULL) {
+        e->data = address;
+        e->len = len;
+        e->block = l->recv;
+        l->recv_used += ADDRESS_ROOM;
+    }
+    l->stats.accepted++;
+}
+
+void hl__accepted(hl_loop *l, hl_slot *s, int fd)
+{
+    uint8_t *where;
+    socklen_t len = ADDRESS_ROOM;
+    int known = hl__recv_room(l, ADDRESS_ROOM, &where) > 0 && getpeername(fd, (struct sockaddr *)where, &len) == 0;
+    accepted(l, s, fd, known ? where : NULL, len);
+}
+
+void hl__accept_failed(hl_loop *l, hl_slot *s, int error)
+{
+    switch (-error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        pause_accepting(l, s, error);
+        break;
+    case EBADF:
+    case EINVAL:
+    case ENOTSOCK:
+    case EOPNOTSUPP:
+        hl__end(l, s, error);
+        break;
+    default: /* accept(2): errors of the connection that went away while it waited */
+        break;
+    }
+}
+
 void hl__accept(hl_loop *l, hl_slot *s)
 {
     uint32_t most = l->config.batch;
     while (most-- > 0 && hl__room(l) > 0) {
         struct sockaddr_storage any;
-        uint8_t *where = (uint8_t *)&any;
+        uint8_t *where;
         int kept = hl__recv_room(l, ADDRESS_ROOM, &where) > 0;
         socklen_t len = ADDRESS_ROOM;
-        int fd = accept4(s->fd, (struct sockaddr *)where, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(s->fd, kept ? (struct sockaddr *)where : (struct sockaddr *)&any, &len,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            hl_event *e = hl__event(l, s, HL_EV_ACCEPT);
-            e->result = fd;
-            if (kept) {
-                e->data = where;
-                e->len = len;
-                e->block = l->recv;
-                l->recv_used += ADDRESS_ROOM;
-            }
-            l->stats.accepted++;
+            accepted(l, s, fd, kept ? where : NULL, len);
             continue;
         }
-        switch (errno) {
-        case EAGAIN: return;
-        case EMFILE:
-        case ENFILE:
-        case ENOBUFS:
-        case ENOMEM: pause_accepting(l, s, -errno); return;
-        case EBADF:
-        case EINVAL:
-        case ENOTSOCK:
-        case EOPNOTSUPP: hl__end(l, s, -errno); return;
-        default: /* accept(2): errors of the connection that went away while it waited */ continue;
-        }
+        if (errno == EAGAIN)
+            return;
+        hl__accept_failed(l, s, -errno);
+        if (s->ended || hl_timer_is_set(&s->timer))
+            return;
     }
 }
 

@@ -49,7 +49,7 @@ static int in_bounds32(uint32_t *value, uint32_t fallback, uint32_t least, uint3
 
 static int check(hl_loop_config *c)
 {
-    int ok = c->slab != NULL && c->ws.client == 0;
+    int ok = c->slab != NULL && c->ws.client == 0 && c->backend <= HL_BACKEND_URING;
     ok &= in_bounds32(&c->ring, 1024, 64, 65536) && (c->ring & (c->ring - 1)) == 0;
     ok &= in_bounds32(&c->batch, 256, 1, 4096);
     ok &= in_bounds32(&c->recv_size, 65536, 512, 4u << 20);
@@ -93,6 +93,32 @@ static void free_memory(hl_loop *l)
     hl_block_unref(l->self);
 }
 
+#ifdef HL_NO_URING
+static int open_uring(hl_loop *l)
+{
+    (void)l;
+    return -ENOSYS;
+}
+#else
+static int open_uring(hl_loop *l)
+{
+    l->backend = &hl__uring;
+    return l->backend->open(l);
+}
+#endif
+
+/* Opens the backend that is asked for, or epoll when that is not to be had. */
+static int open_backend(hl_loop *l)
+{
+    if (l->config.backend == HL_BACKEND_URING) {
+        l->backend_error = open_uring(l);
+        if (l->backend_error == 0)
+            return 0;
+    }
+    l->backend = &hl__epoll;
+    return l->backend->open(l);
+}
+
 hl_loop *hl_loop_new(const hl_loop_config *config, int *error)
 {
     hl_loop_config c = *config;
@@ -108,14 +134,13 @@ hl_loop *hl_loop_new(const hl_loop_config *config, int *error)
     memset(l, 0, sizeof *l);
     l->self = self;
     l->config = c;
-    l->backend = &hl__epoll;
     hl_mailbox_init(&l->shared.mailbox);
     hl__clock(l);
     hl_wheel_init(&l->wheel, l->now);
     l->cache = hl_cache_new(c.slab);
     if (l->cache != NULL && make_rings(l) == 0 &&
         hl__table_init(&l->table, c.slab, c.slots, (uint32_t)sizeof(hl_stream)) == 0)
-        *error = l->backend->open(l);
+        *error = open_backend(l);
     if (*error < 0) {
         free_memory(l);
         return NULL;
@@ -339,6 +364,8 @@ int hl_loop_enter(hl_loop *l, int64_t timeout_ms, uint32_t flags)
     if (flags & HL_ENTER_FLUSH) {
         l->stats.flushes++;
         hl__output_flush_all(l);
+        if (l->backend->submit != NULL)
+            l->backend->submit(l);
         hl__stage_restart(l);
         return (int)ready_events(l);
     }
@@ -376,6 +403,11 @@ hl_shared *hl_loop_shared(hl_loop *l)
 const char *hl_loop_backend(const hl_loop *l)
 {
     return l->backend->name;
+}
+
+int hl_loop_backend_error(const hl_loop *l)
+{
+    return l->backend_error;
 }
 
 hl_handle hl_loop_reserve(hl_loop *l)

@@ -151,7 +151,7 @@ static void epoll_wake(hl_loop *l)
 
 static int reads(const hl_stream *s)
 {
-    return s->pauses == 0 && s->in_len == 0;
+    return s->pauses == 0 && !hl__input_waits(s);
 }
 
 static void epoll_resume(hl_loop *l, hl_stream *s)

@@ -22,11 +22,36 @@
 #define CLOSE_CAP 12                 /* an orderly close lasts at most this many times close_ms */
 #define DIRECT_MAX ((size_t)1 << 20) /* bytes received straight into one message at a time */
 
+/* A block of input that waits behind other input keeps what the stream needs to know in its spare words. */
+typedef struct waiting {
+    hl_block *next;
+    uint8_t *data;
+    uint64_t len;
+} waiting;
+
+static waiting *waiting_in(hl_block *b) { return (waiting *)b->spare; }
+
+/* Makes the next block that waits the current input. */
+static void next_input(hl_stream *s)
+{
+    hl_block *b = s->in_next;
+    s->in_next = waiting_in(b)->next;
+    s->in_block = b;
+    s->in_data = waiting_in(b)->data;
+    s->in_len = waiting_in(b)->len;
+    s->in_held = 1;
+}
+
 static void drop_input(hl_loop *l, hl_stream *s)
 {
-    if (s->in_held)
-        hl_cache_unref(l->cache, s->in_block);
-    s->in_held = 0;
+    for (;;) {
+        if (s->in_held)
+            hl_cache_unref(l->cache, s->in_block);
+        s->in_held = 0;
+        if (s->in_next == NULL)
+            break;
+        next_input(s);
+    }
     s->in_block = NULL;
     s->in_len = 0;
 }
@@ -71,7 +96,7 @@ void hl__resume(hl_loop *l, hl_stream *s, uint8_t why)
     s->pauses &= (uint8_t)~why;
     if (s->pauses != 0)
         return;
-    if (s->in_len > 0)
+    if (hl__input_waits(s))
         hl__list_add(l, &s->slot, HL_LIST_INPUT);
     else
         l->backend->resume(l, s);
@@ -94,6 +119,16 @@ static void after_input(hl_loop *l, hl_stream *s)
         hl__pin(l, s->in_block); /* this turn's events may point into it */
     s->in_held = 0;
     s->in_block = NULL;
+    if (s->in_next != NULL) {
+        next_input(s);
+        if (s->pauses == 0)
+            hl__list_add(l, &s->slot, HL_LIST_INPUT);
+        return;
+    }
+    if (s->in_end != 0) {
+        hl__stream_finished(l, s, s->in_end < 0 ? s->in_end : 0);
+        return;
+    }
     if (s->quiescing && s->quiesce_left == 0) {
         s->quiescing = 0;
         hl__pause(s, HL_PAUSE_QUIET);
@@ -109,7 +144,7 @@ void hl__stream_input(hl_loop *l, hl_stream *s)
         return;
     s->codec->input(l, s);
     after_input(l, s);
-    if (!s->slot.ended && s->in_len == 0 && s->pauses == 0)
+    if (!s->slot.ended && !hl__input_waits(s) && s->pauses == 0)
         l->backend->resume(l, s);
 }
 
@@ -159,6 +194,42 @@ void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec iov[2], si
     after_input(l, s);
 }
 
+void hl__stream_took(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, size_t n)
+{
+    HL_COUNT(s->stats.received, n);
+    s->last_received = (uint32_t)l->now;
+    s->quiesce_left = n < s->quiesce_left ? s->quiesce_left - (uint32_t)n : 0;
+    if (s->state > HL_CLOSING) {
+        hl_cache_unref(l->cache, block);
+        return;
+    }
+    *waiting_in(block) = (waiting){.data = data, .len = n};
+    if (s->in_next == NULL)
+        s->in_next = block;
+    else
+        waiting_in(s->in_last)->next = block;
+    s->in_last = block;
+    if (s->in_len > 0 || s->slot.listed & 1u << HL_LIST_INPUT)
+        return;
+    next_input(s);
+    if (s->pauses == 0)
+        s->codec->input(l, s);
+    after_input(l, s);
+}
+
+void hl__stream_finished(hl_loop *l, hl_stream *s, int end)
+{
+    if (hl__input_waits(s)) {
+        s->in_end = end < 0 ? end : 1;
+        return;
+    }
+    s->in_end = 0;
+    if (end < 0)
+        hl__receive_failed(l, s, end);
+    else
+        hl__stream_ended(l, s);
+}
+
 void hl__stream_empty(hl_loop *l, hl_stream *s)
 {
     s->quiesce_left = 0;
@@ -194,7 +265,7 @@ void hl__quiesce(hl_loop *l, hl_stream *s)
         waiting = 0;
     s->quiesce_left = (uint32_t)waiting;
     s->quiescing = 1;
-    if (s->in_len == 0)
+    if (!hl__input_waits(s))
         after_input(l, s);
 }
 
@@ -289,6 +360,10 @@ void hl__stream_finish(hl_loop *l, hl_stream *s)
 {
     s->state = HL_FLUSHING;
     drop_input(l, s);
+    if (s->in_end != 0) {
+        s->in_end = 0;
+        hl__pause(s, HL_PAUSE_END); /* it had come behind what is dropped */
+    }
     begin_close(l, s);
     read_to_the_end(l, s);
     if (s->pauses == 0)

@@ -44,6 +44,8 @@ extern "C" {
 
 typedef struct hl_loop hl_loop;
 
+enum { HL_BACKEND_DEFAULT = 0, HL_BACKEND_EPOLL = 1, HL_BACKEND_URING = 2 };
+
 typedef struct hl_loop_config {
     uint32_t ring;       /* entries of each ring: a power of two from 64 to 65536; 0: 1024 */
     uint32_t batch;      /* ready descriptors taken from the kernel at a time, 1 to 4096; 0: 256 */
@@ -53,6 +55,8 @@ typedef struct hl_loop_config {
     uint32_t high_water; /* bytes of unsent output that pause reading; 0: 1 MiB */
     uint32_t low_water;  /* bytes at which it resumes; 0: a quarter of high_water */
     uint32_t close_ms;   /* how long an orderly close waits for the peer; 0: 5000 */
+    uint32_t backend;    /* HL_BACKEND_*; 0: the default, epoll */
+    uint32_t reserved;
     hl_slab *slab;       /* where blocks come from; outlives the loop */
     hl_ws_config ws;     /* limits of the WebSocket codec; max_message 0: 16 MiB; client has to be 0 */
 } hl_loop_config;
@@ -214,7 +218,10 @@ typedef struct hl_loop_stats {
 
 /* ------------------------------------------------------------------ functions */
 
-/* A loop, or NULL with *error set (-EINVAL: the config is out of the bounds above). */
+/*
+ * A loop, or NULL with *error set (-EINVAL: the config is out of the bounds above). When the backend asked for is not to
+ * be had (a container may forbid io_uring, a kernel lack it), the loop falls back to epoll: see hl_loop_backend_error.
+ */
 hl_loop *hl_loop_new(const hl_loop_config *config, int *error);
 
 /* Closes every descriptor the loop owns and frees everything but the slab. Owner; nobody may use the loop after. */
@@ -222,8 +229,11 @@ void hl_loop_free(hl_loop *l);
 
 hl_shared *hl_loop_shared(hl_loop *l);
 
-/* "epoll". */
+/* "epoll" or "io_uring". */
 const char *hl_loop_backend(const hl_loop *l);
+
+/* Why the backend asked for could not be had, as a negative errno value (-ENOSYS: not built in); 0 when it could. */
+int hl_loop_backend_error(const hl_loop *l);
 
 /* flags of hl_loop_enter */
 enum {

@@ -46,10 +46,15 @@ static inline fixture *open_fixture(const hl_loop_config *with)
     assert_non_null(f->slab);
     hl_loop_config c = with ? *with : (hl_loop_config){0};
     c.slab = f->slab;
+    const char *backend = getenv("HL_TEST_BACKEND"); /* "epoll", "io_uring": the same bodies run on each */
+    if (backend != NULL)
+        c.backend = strcmp(backend, "io_uring") == 0 ? HL_BACKEND_URING : HL_BACKEND_EPOLL;
     int error = 1;
     f->loop = hl_loop_new(&c, &error);
     assert_int_equal(error, 0);
     f->sh = hl_loop_shared(f->loop);
+    if (backend != NULL && strcmp(hl_loop_backend(f->loop), backend) != 0)
+        fail_msg("backend %s: error %d", backend, hl_loop_backend_error(f->loop));
     return f;
 }
 
