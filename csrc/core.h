@@ -84,6 +84,9 @@ struct hl_chunk {
     uint8_t header[HL_WS_MAX_HEADER]; /* goes before data */
 };
 
+/* How far HL_OP_QUIESCE is. */
+enum { HL_QUIESCE_NONE = 0, HL_QUIESCE_HOLDING /* the backend stops receiving */, HL_QUIESCE_READING };
+
 typedef struct hl_codec hl_codec;
 
 struct hl_stream {
@@ -106,7 +109,7 @@ struct hl_stream {
     uint8_t state;
     uint8_t stalled; /* the kernel takes no more output for now */
     uint8_t oneshot;
-    uint8_t quiescing;
+    uint8_t quiescing;  /* HL_QUIESCE_* */
     uint8_t above_high; /* has reached high_water and not yet fallen to low_water */
     uint8_t lost;       /* output was lost */
     uint8_t deaf;       /* the kernel takes no more output for good: it is discarded */
@@ -155,8 +158,10 @@ typedef struct hl_backend {
     void (*resume)(hl_loop *l, hl_stream *s);                  /* the stream reads again (pauses == 0) */
     void (*send)(hl_loop *l, hl_stream *s);                    /* output is waiting */
     int (*wait)(hl_loop *l, int timeout_ms);
-    void (*submit)(hl_loop *l); /* what send() has only prepared; may be NULL */
-    void (*wake)(hl_loop *l); /* any thread */
+    int (*hold)(hl_loop *l, hl_stream *s); /* stops receiving for a count of what the kernel holds: 1: done; 0: hl__held
+                                              will be called; NULL: nothing is ever received ahead of the codec */
+    void (*submit)(hl_loop *l);            /* what send() has only prepared; may be NULL */
+    void (*wake)(hl_loop *l);              /* any thread */
 } hl_backend;
 
 extern const hl_backend hl__epoll;
@@ -250,7 +255,11 @@ void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec iov[2], si
 void hl__stream_took(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, size_t n);
 /* end: 0: the peer sends no more; else a negative errno. */
 void hl__stream_finished(hl_loop *l, hl_stream *s, int end);
-static inline int hl__input_waits(const hl_stream *s) { return s->in_len > 0 || s->in_next != NULL; }
+void hl__held(hl_loop *l, hl_stream *s); /* what hold() was asked for is done */
+static inline int hl__input_waits(const hl_stream *s)
+{
+    return s->in_len > 0 || s->in_next != NULL;
+}
 void hl__stream_ended(hl_loop *l, hl_stream *s);              /* the peer sends no more */
 void hl__receive_failed(hl_loop *l, hl_stream *s, int error); /* negative errno */
 void hl__stream_empty(hl_loop *l, hl_stream *s);              /* nothing more to receive at this moment */

@@ -88,17 +88,12 @@ void hl__accept_failed(hl_loop *l, hl_slot *s, int error)
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
-    case ENOMEM:
-        pause_accepting(l, s, error);
-        break;
+    case ENOMEM: pause_accepting(l, s, error); break;
     case EBADF:
     case EINVAL:
     case ENOTSOCK:
-    case EOPNOTSUPP:
-        hl__end(l, s, error);
-        break;
-    default: /* accept(2): errors of the connection that went away while it waited */
-        break;
+    case EOPNOTSUPP: hl__end(l, s, error); break;
+    default: /* accept(2): errors of the connection that went away while it waited */ break;
     }
 }
 

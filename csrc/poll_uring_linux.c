@@ -1,16 +1,16 @@
-//go:build !nouring
+// go:build !nouring
 
 /*
  * poll_uring_linux.c - the io_uring backend: completions as they are.
  *
- * Receiving is multishot into a ring of provided buffers that are slab blocks: what arrives is delivered where the kernel
- * has put it. Sends of a turn are prepared one by one and leave with the one io_uring_enter that also waits. They are
- * made with MSG_DONTWAIT, so a send is over when it is submitted: a stream never has bytes in the kernel's hands that it
- * could reorder, and a full socket is waited for with a poll, as on epoll.
+ * Receiving is multishot into a ring of provided buffers that are slab blocks: what arrives is delivered where the
+ * kernel has put it. Sends of a turn are prepared one by one and leave with the one io_uring_enter that also waits.
+ * They are made with MSG_DONTWAIT, so a send is over when it is submitted: a stream never has bytes in the kernel's
+ * hands that it could reorder, and a full socket is waited for with a poll, as on epoll.
  *
  * A request names its slot by its handle with a tag in the eight bits that indices do not use; a completion for a void
- * handle is dropped, its buffer recycled. Before a descriptor is closed, requests on it that the kernel has not seen yet
- * are submitted, or they would meet whatever gets its number next; those that it has seen are cancelled.
+ * handle is dropped, its buffer recycled. Before a descriptor is closed, requests on it that the kernel has not seen
+ * yet are submitted, or they would meet whatever gets its number next; those that it has seen are cancelled.
  *
  * Sources: io_uring(7), io_uring_setup(2), io_uring_prep_recv_multishot(3), io_uring_setup_buf_ring(3); J. Axboe,
  * "io_uring and networking in 2023". Needs Linux 6.0, which open() finds out by trying.
@@ -42,6 +42,8 @@
 /* What a request is for: the tag in its user data. */
 enum { TAG_RECV = 1, TAG_SEND, TAG_WRITABLE, TAG_ACCEPT, TAG_WATCH, TAG_WAKE, TAG_CANCEL };
 
+#define CANCELLED_ALL ((uint64_t)TAG_CANCEL << 24 | 1)
+
 /* hl_slot.poll_mask: requests under way. */
 enum { RECEIVING = 1, SENDING = 2, AWAITING_SPACE = 4, ACCEPTING = 8, WATCHING = 16, CANCELLING = 32 };
 
@@ -54,24 +56,33 @@ typedef struct scratch {
 typedef struct uring_state {
     struct io_uring ring;
     struct io_uring_buf_ring *provided;
-    hl_block *block;            /* holds this */
+    hl_block *block; /* holds this */
     hl_block *scratch_block;
     scratch *scratch;
     uint32_t scratch_used;
-    uint32_t submissions;       /* counts them; a slot's mark tells when it last prepared a request */
+    uint32_t submissions; /* counts them; a slot's mark tells when it last prepared a request */
     uint32_t buffer_size;
     uint32_t missing_count;
     int wake_fd;
-    uint16_t missing[BUFFERS];  /* buffers that the kernel has used and not got back */
+    uint16_t missing[BUFFERS]; /* buffers that the kernel has used and not got back */
     hl_block *buffers[BUFFERS];
 } uring_state;
 
 _Static_assert(PROVIDED_BYTES % 4096 == 0, "whole pages");
 _Static_assert((1u << 24) - 1 <= 0x00ffffff, "an index leaves eight bits for the tag");
 
-static uint64_t user_data(const hl_slot *s, uint8_t tag) { return hl__handle(s) | (uint64_t)tag << 24; }
-static uint8_t tag_of(uint64_t data) { return (uint8_t)(data >> 24); }
-static hl_handle handle_of(uint64_t data) { return data & ~((uint64_t)0xff << 24); }
+static uint64_t user_data(const hl_slot *s, uint8_t tag)
+{
+    return hl__handle(s) | (uint64_t)tag << 24;
+}
+static uint8_t tag_of(uint64_t data)
+{
+    return (uint8_t)(data >> 24);
+}
+static hl_handle handle_of(uint64_t data)
+{
+    return data & ~((uint64_t)0xff << 24);
+}
 
 /* ------------------------------------------------------------------ submitting */
 
@@ -223,8 +234,7 @@ static int set_up(hl_loop *l, uring_state *p)
     int r = io_uring_queue_init_params(SQ_ENTRIES, &p->ring, &params);
     if (r < 0)
         return r;
-    struct io_uring_buf_reg buffers = {
-        .ring_addr = (uintptr_t)p->provided, .ring_entries = BUFFERS, .bgid = GROUP};
+    struct io_uring_buf_reg buffers = {.ring_addr = (uintptr_t)p->provided, .ring_entries = BUFFERS, .bgid = GROUP};
     r = io_uring_register_buf_ring(&p->ring, &buffers, 0);
     if (r == 0)
         r = try_multishot(p);
@@ -266,10 +276,34 @@ static int uring_open(hl_loop *l)
     return r;
 }
 
+/* Cancels what is under way and waits for that: a request keeps its socket open, and io_uring_queue_exit leaves the
+ * clean-up to a kernel thread. */
+static void cancel_all(uring_state *p)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&p->ring);
+    if (sqe == NULL && io_uring_submit(&p->ring) >= 0)
+        sqe = io_uring_get_sqe(&p->ring);
+    if (sqe == NULL)
+        return;
+    io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+    io_uring_sqe_set_data64(sqe, CANCELLED_ALL);
+    if (io_uring_submit(&p->ring) < 0)
+        return;
+    struct io_uring_cqe *cqe;
+    struct __kernel_timespec second = {.tv_sec = 1};
+    for (int done = 0; !done && io_uring_wait_cqe_timeout(&p->ring, &cqe, &second) == 0;) {
+        done = cqe->user_data == CANCELLED_ALL;
+        if (tag_of(cqe->user_data) == TAG_ACCEPT && cqe->res >= 0)
+            close(cqe->res);
+        io_uring_cqe_seen(&p->ring, cqe);
+    }
+}
+
 static void uring_close(hl_loop *l)
 {
     uring_state *p = l->poll;
-    io_uring_queue_exit(&p->ring); /* cancels what is under way */
+    cancel_all(p);
+    io_uring_queue_exit(&p->ring);
     free_state(p);
     l->poll = NULL;
 }
@@ -318,7 +352,8 @@ static void uring_detach(hl_loop *l, hl_slot *s)
     static const struct {
         uint32_t under_way;
         uint8_t tag;
-    } requests[] = {{RECEIVING, TAG_RECV}, {AWAITING_SPACE, TAG_WRITABLE}, {ACCEPTING, TAG_ACCEPT}, {WATCHING, TAG_WATCH}};
+    } requests[] = {
+        {RECEIVING, TAG_RECV}, {AWAITING_SPACE, TAG_WRITABLE}, {ACCEPTING, TAG_ACCEPT}, {WATCHING, TAG_WATCH}};
     uring_state *p = l->poll;
     if (s->poll_mask != 0 && s->head.mark == p->submissions)
         uring_submit(l); /* nothing that the kernel has not seen may outlive the descriptor */
@@ -328,12 +363,26 @@ static void uring_detach(hl_loop *l, hl_slot *s)
     s->poll_mask = 0;
 }
 
-static int reads(const hl_stream *s) { return s->pauses == 0 && !hl__input_waits(s); }
+static int reads(const hl_stream *s)
+{
+    return s->pauses == 0 && !hl__input_waits(s);
+}
 
 static void uring_resume(hl_loop *l, hl_stream *s)
 {
     if (reads(s) && !(s->slot.poll_mask & RECEIVING))
         receive(l, s);
+}
+
+static int uring_hold(hl_loop *l, hl_stream *s)
+{
+    if (!(s->slot.poll_mask & RECEIVING))
+        return 1;
+    if (!(s->slot.poll_mask & CANCELLING)) {
+        cancel(l, &s->slot, TAG_RECV);
+        s->slot.poll_mask |= CANCELLING;
+    }
+    return 0; /* its last completion, behind all that it has received, tells */
 }
 
 static void uring_send(hl_loop *l, hl_stream *s)
@@ -398,6 +447,8 @@ static void received(hl_loop *l, hl_stream *s, const struct io_uring_cqe *cqe)
         hl__stream_finished(l, s, 0);
     else if (cqe->res < 0 && cqe->res != -ENOBUFS && cqe->res != -ECANCELED && cqe->res != -EINTR)
         hl__stream_finished(l, s, cqe->res);
+    if (!s->slot.ended && s->quiescing == HL_QUIESCE_HOLDING && !(s->slot.poll_mask & RECEIVING))
+        hl__held(l, s);
     if (s->slot.ended || s->pauses & HL_PAUSE_END || s->in_end != 0)
         return;
     if (!(s->slot.poll_mask & RECEIVING)) {
@@ -472,7 +523,7 @@ static void dispatch(hl_loop *l, const struct io_uring_cqe *cqe)
 {
     uint8_t tag = tag_of(cqe->user_data);
     if (tag == TAG_CANCEL)
-        return;
+        return; /* whether it came in time shows in the completion of what it cancels */
     if (tag == TAG_WAKE) {
         woken(l, cqe);
         return;
@@ -561,6 +612,7 @@ const hl_backend hl__uring = {
     .change = uring_change,
     .detach = uring_detach,
     .resume = uring_resume,
+    .hold = uring_hold,
     .send = uring_send,
     .submit = uring_submit,
     .wait = uring_wait,

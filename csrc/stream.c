@@ -29,7 +29,10 @@ typedef struct waiting {
     uint64_t len;
 } waiting;
 
-static waiting *waiting_in(hl_block *b) { return (waiting *)b->spare; }
+static waiting *waiting_in(hl_block *b)
+{
+    return (waiting *)b->spare;
+}
 
 /* Makes the next block that waits the current input. */
 static void next_input(hl_stream *s)
@@ -129,8 +132,8 @@ static void after_input(hl_loop *l, hl_stream *s)
         hl__stream_finished(l, s, s->in_end < 0 ? s->in_end : 0);
         return;
     }
-    if (s->quiescing && s->quiesce_left == 0) {
-        s->quiescing = 0;
+    if (s->quiescing == HL_QUIESCE_READING && s->quiesce_left == 0) {
+        s->quiescing = HL_QUIESCE_NONE;
         hl__pause(s, HL_PAUSE_QUIET);
         hl__notice(l, &s->slot, HL_NOTICE_QUIET);
     }
@@ -256,17 +259,26 @@ void hl__receive_failed(hl_loop *l, hl_stream *s, int error)
     hl__end(l, &s->slot, s->state == HL_LINGERING ? 0 : error);
 }
 
-void hl__quiesce(hl_loop *l, hl_stream *s)
+void hl__held(hl_loop *l, hl_stream *s)
 {
     int waiting = 0;
-    if (s->state != HL_OPEN)
-        return;
-    if (!(s->pauses & HL_PAUSE_END) && ioctl(s->slot.fd, FIONREAD, &waiting) < 0)
+    if (!(s->pauses & HL_PAUSE_END) && s->in_end == 0 && ioctl(s->slot.fd, FIONREAD, &waiting) < 0)
         waiting = 0;
     s->quiesce_left = (uint32_t)waiting;
-    s->quiescing = 1;
+    s->quiescing = HL_QUIESCE_READING;
     if (!hl__input_waits(s))
         after_input(l, s);
+    if (!s->slot.ended && s->pauses == 0)
+        l->backend->resume(l, s);
+}
+
+void hl__quiesce(hl_loop *l, hl_stream *s)
+{
+    if (s->state != HL_OPEN || s->quiescing != HL_QUIESCE_NONE)
+        return;
+    s->quiescing = HL_QUIESCE_HOLDING;
+    if (l->backend->hold == NULL || l->backend->hold(l, s))
+        hl__held(l, s);
 }
 
 /* Puts the bytes of an operation, and behind them input that waits, where the codec will take them. */
@@ -320,7 +332,7 @@ static void begin_close(hl_loop *l, hl_stream *s)
         s->close_by = l->now + l->config.close_ms;
         s->close_cap = l->now + (uint64_t)CLOSE_CAP * l->config.close_ms;
     }
-    s->quiescing = 0;
+    s->quiescing = HL_QUIESCE_NONE;
     hl__rearm(l, s);
 }
 

@@ -124,7 +124,7 @@ static void keeps_order_through_partial_writes(void **state)
             assert_true(hl_loop_enter(f->loop, 0, HL_ENTER_FLUSH) >= 0);
     }
     turn(f);
-    assert_true(queued(f, h) > TOTAL / 2); /* the kernel did stall */
+    assert_true(queued(f, h) > TOTAL / 2);                                 /* the kernel did stall */
     assert_true(bytes_in_use(f) - before < 3 * queued(f, h) + (2u << 20)); /* small runs were gathered, staging areas
                                                                               given back */
     uint8_t *got = malloc(made);
