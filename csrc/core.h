@@ -194,6 +194,7 @@ struct hl_loop {
 };
 
 /* loop.c */
+int hl__has_work(const hl_loop *l); /* there are events, or things to do that may make some: no time to wait */
 void hl__clock(hl_loop *l); /* brings `now` up to date */
 static inline hl_slot *hl__slot(hl_loop *l, hl_handle h)
 {

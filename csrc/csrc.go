@@ -17,6 +17,8 @@ package csrc
 
 #cgo CFLAGS: -std=c11 -D_GNU_SOURCE -O2 -Wall -I${SRCDIR}/include
 #cgo LDFLAGS: -pthread
+#cgo !nouring LDFLAGS: -luring
+#cgo nouring CFLAGS: -DHL_NO_URING
 
 #include "hl_loop.h"
 */

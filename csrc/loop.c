@@ -329,11 +329,15 @@ static uint32_t ready_events(const hl_loop *l)
     return l->shared.cq.tail - l->shared.cq.head;
 }
 
+int hl__has_work(const hl_loop *l)
+{
+    return ready_events(l) > 0 || l->lists[HL_LIST_INPUT].first != NULL || l->lists[HL_LIST_NOTICE].first != NULL;
+}
+
 /* How long the backend may wait, at most `asked`; announces sleep to the mailbox unless it is 0. */
 static int how_long(hl_loop *l, int64_t asked)
 {
-    if (asked == 0 || ready_events(l) > 0 || l->lists[HL_LIST_INPUT].first != NULL ||
-        l->lists[HL_LIST_NOTICE].first != NULL)
+    if (asked == 0 || hl__has_work(l))
         return 0;
     int64_t timer = hl_wheel_next(&l->wheel, l->now);
     if (timer >= 0 && (asked < 0 || timer < asked))

@@ -49,9 +49,20 @@ type LoopConfig struct {
 	HighWater  uint32 // bytes of unsent output that pause reading
 	LowWater   uint32 // bytes at which it resumes
 	CloseMs    uint32 // how long an orderly close waits for the peer
+	Backend    Backend
 	Slab       *Slab  // where blocks come from; outlives the loop
 	MaxMessage uint64 // most bytes of a WebSocket message
 }
+
+// Backend is how a loop talks to the kernel.
+type Backend uint32
+
+// The backends. One that is not to be had is replaced by epoll: see Loop.BackendError.
+const (
+	BackendDefault Backend = C.HL_BACKEND_DEFAULT
+	BackendEpoll   Backend = C.HL_BACKEND_EPOLL
+	BackendIOUring Backend = C.HL_BACKEND_URING
+)
 
 // Loop is an event loop of the core.
 type Loop struct {
@@ -74,6 +85,7 @@ func NewLoop(config *LoopConfig) (*Loop, error) {
 		high_water: C.uint32_t(config.HighWater),
 		low_water:  C.uint32_t(config.LowWater),
 		close_ms:   C.uint32_t(config.CloseMs),
+		backend:    C.uint32_t(config.Backend),
 		slab:       config.Slab.c,
 		ws:         C.hl_ws_config{max_message: C.uint64_t(config.MaxMessage)},
 	}
@@ -144,8 +156,13 @@ func (l *Loop) Stats() LoopStats {
 	return stats
 }
 
-// Backend names how the loop talks to the kernel: "epoll".
+// Backend names how the loop talks to the kernel: "epoll" or "io_uring".
 func (l *Loop) Backend() string { return C.GoString(C.hl_loop_backend(l.c)) }
+
+// BackendError tells why the backend asked for could not be had (syscall.ENOSYS: it is not built in); nil when it could.
+func (l *Loop) BackendError() error {
+	return check("io_uring", int(C.hl_loop_backend_error(l.c)))
+}
 
 // Pollable tells whether readiness of a descriptor can be watched: syscall.EBADF when it is not open, syscall.EPERM for
 // what is always ready (regular files, directories).

@@ -23,6 +23,9 @@
 #include "pages.h"
 
 #include <errno.h>
+#if !__has_include(<liburing.h>)
+#error "install liburing-dev (Debian, Ubuntu, Alpine) or liburing-devel (Fedora), or build with -tags nouring"
+#endif
 #include <liburing.h>
 #include <poll.h>
 #include <string.h>
@@ -64,6 +67,7 @@ typedef struct uring_state {
     uint32_t buffer_size;
     uint32_t missing_count;
     int wake_fd;
+    int woken;                 /* in this wait */
     uint16_t missing[BUFFERS]; /* buffers that the kernel has used and not got back */
     hl_block *buffers[BUFFERS];
 } uring_state;
@@ -504,6 +508,7 @@ static void woken(hl_loop *l, const struct io_uring_cqe *cqe)
     while (read(p->wake_fd, &count, sizeof count) < 0 && errno == EINTR)
         ;
     l->stats.wakeups++;
+    p->woken = 1;
     if (!(cqe->flags & IORING_CQE_F_MORE))
         await_wake(l);
 }
@@ -561,6 +566,9 @@ static void ask_again(hl_loop *l)
     }
 }
 
+#define ENTER_SHORT 1
+
+/* Submits, waits, and brings the clock up to date. 0, ENTER_SHORT or a negative errno. */
 static int enter(hl_loop *l, int timeout_ms)
 {
     uring_state *p = l->poll;
@@ -576,24 +584,41 @@ static int enter(hl_loop *l, int timeout_ms)
     p->submissions++;
     p->scratch_used = 0;
     hl__clock(l);
-    return r < 0 && r != -EINTR && r != -ETIME && r != -EBUSY && r != -EAGAIN ? r : 0;
+    if (r == -EINTR || r == -EBUSY || r == -EAGAIN)
+        return ENTER_SHORT; /* a signal, or completions to be taken first */
+    return r < 0 && r != -ETIME ? r : 0;
 }
 
-static int uring_wait(hl_loop *l, int timeout_ms)
+/* Dispatches completions while there is room for what they say. */
+static void reap(hl_loop *l)
 {
     uring_state *p = l->poll;
-    replenish(l);
-    ask_again(l);
-    int r = enter(l, timeout_ms);
-    if (r < 0)
-        return r;
     struct io_uring_cqe *cqe;
     while (hl__room(l) > 0 && io_uring_peek_cqe(&p->ring, &cqe) == 0) {
         struct io_uring_cqe copy = *cqe;
         io_uring_cqe_seen(&p->ring, cqe);
         dispatch(l, &copy);
     }
-    return 0;
+}
+
+static int uring_wait(hl_loop *l, int timeout_ms)
+{
+    uring_state *p = l->poll;
+    uint64_t until = l->now + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0);
+    p->woken = 0;
+    for (;;) {
+        replenish(l);
+        ask_again(l);
+        int r = enter(l, timeout_ms);
+        if (r < 0)
+            return r;
+        reap(l);
+        /* Completions of cancellations and sends are nobody's business: they must not end a wait. */
+        if (timeout_ms == 0 || r == ENTER_SHORT || p->woken || hl__has_work(l) || (timeout_ms > 0 && l->now >= until))
+            return 0;
+        if (timeout_ms > 0)
+            timeout_ms = (int)(until - l->now);
+    }
 }
 
 static void uring_wake(hl_loop *l)

@@ -37,7 +37,7 @@ func broken(t *testing.T) (*Loop, *stream) {
 	t.Helper()
 	fd, _ := pair(t) // makes sure that the runtime has its own set already
 	before := epolls(t)
-	l, err := New(Config{})
+	l, err := New(Config{Backend: "epoll", })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,13 @@
 package loop
 
 import (
+	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/momentics/hioload-ws/csrc"
@@ -23,6 +26,7 @@ type Config struct {
 	CloseTimeout time.Duration // how long an orderly close waits for the peer; 0: 5 s
 	MaxMessage   uint64        // bytes of a received WebSocket message; 0: 16 MiB
 	QueueLimit   uint64        // most unsent bytes that Send queues for one stream; 0: 64 MiB
+	Backend      string        // "epoll", "io_uring"; "": what HIOLOAD_BACKEND says, else epoll
 	Pool         *Pool         // where memory comes from; nil: one of the loop's own, without a limit
 	CPUs         []int         // Run pins its thread to these; none: to no CPU in particular
 	Logger       *slog.Logger  // for panics in callbacks; nil: slog.Default
@@ -113,7 +117,13 @@ func New(cfg Config) (*Loop, error) {
 	if cfg.Pool != nil && cfg.Pool.closed.Load() || !l.pool.acquire() {
 		return nil, ErrPoolClosed
 	}
+	backend, err := backendNamed(cfg.Backend)
+	if err != nil {
+		l.pool.release()
+		return nil, err
+	}
 	core, err := csrc.NewLoop(&csrc.LoopConfig{
+		Backend:    backend,
 		Ring:       cfg.Ring,
 		Batch:      cfg.Batch,
 		RecvSize:   cfg.RecvSize,
@@ -177,7 +187,36 @@ func (l *Loop) Done() <-chan struct{} { return l.done }
 // Pool is where the loop takes its memory from.
 func (l *Loop) Pool() *Pool { return l.pool }
 
-// Backend names how the loop talks to the kernel: "epoll". Empty after it has ended.
+// backendVariable is the environment variable that chooses the backend where the program does not.
+const backendVariable = "HIOLOAD_BACKEND"
+
+func backendNamed(name string) (csrc.Backend, error) {
+	from := "Config.Backend"
+	if name == "" {
+		name, from = os.Getenv(backendVariable), backendVariable
+	}
+	switch name {
+	case "":
+		return csrc.BackendDefault, nil
+	case "epoll":
+		return csrc.BackendEpoll, nil
+	case "io_uring":
+		return csrc.BackendIOUring, nil
+	}
+	return 0, fmt.Errorf("loop: %s is %q, not epoll or io_uring: %w", from, name, syscall.EINVAL)
+}
+
+// BackendError tells why the backend asked for could not be had, and epoll is used in its place; nil when it could.
+func (l *Loop) BackendError() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.freed {
+		return nil
+	}
+	return l.core.BackendError()
+}
+
+// Backend names how the loop talks to the kernel: "epoll" or "io_uring". Empty after it has ended.
 func (l *Loop) Backend() string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
