@@ -204,6 +204,11 @@ static inline hl_handle hl__handle(const hl_slot *s)
 {
     return hl__slot_handle(&s->head);
 }
+/* The time at which `ms` will have passed. One more, because `now` is cut to whole milliseconds: nothing fires early. */
+static inline uint64_t hl__after(const hl_loop *l, uint64_t ms)
+{
+    return l->now + ms + (ms > 0);
+}
 /* Statistics have one writer, the loop, and readers on other threads: relaxed is all a count needs. */
 #define HL_COUNT(field, n) __atomic_store_n(&(field), (field) + (n), __ATOMIC_RELAXED)
 

@@ -152,5 +152,5 @@ void hl__timer(hl_loop *l, hl_slot *s, const hl_op *op)
         s->fd = -1;
         s->user = op->user;
     }
-    hl_timer_set(&l->wheel, &s->timer, l->now + op->len);
+    hl_timer_set(&l->wheel, &s->timer, hl__after(l, op->len));
 }

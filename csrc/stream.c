@@ -427,7 +427,7 @@ void hl__deadline(hl_loop *l, hl_stream *s, const hl_op *op)
     uint64_t ms = op->len;
     uint32_t interval = ms < INT32_MAX ? (uint32_t)ms : INT32_MAX;
     switch (op->kind) {
-    case HL_DEADLINE_ONCE: s->once = ms ? l->now + ms : 0; break;
+    case HL_DEADLINE_ONCE: s->once = ms ? hl__after(l, ms) : 0; break;
     case HL_DEADLINE_READ:
         s->read_ms = interval;
         s->last_received = (uint32_t)l->now;

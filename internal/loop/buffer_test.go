@@ -36,6 +36,9 @@ func collect(t *testing.T, what string, done func() bool) {
 	}
 }
 
+// bufferKey is the key of what lendOne puts into a Buffer's context.
+type bufferKey struct{}
+
 // lendOne has a message of n bytes delivered and f called with a Buffer of it, in its handler. It returns when the
 // batch is over.
 func lendOne(t *testing.T, l *Loop, n int, f func(b *Buffer)) {
@@ -43,7 +46,7 @@ func lendOne(t *testing.T, l *Loop, n int, f func(b *Buffer)) {
 	delivered := make(chan struct{})
 	s, peer := attach(t, l, true, func(s *stream, ev *csrc.Event) {
 		if ev.Type == csrc.EvMessage {
-			f(l.Lend(ev, context.WithValue(context.Background(), "key", "value")))
+			f(l.Lend(ev, context.WithValue(context.Background(), bufferKey{}, "value")))
 			close(delivered)
 		}
 	})
@@ -61,7 +64,7 @@ func TestBufferInItsHandler(t *testing.T) {
 			if b.Bytes() == nil || !bytes.Equal(b.Bytes(), pattern(n)) || !bytes.Equal(b.Copy(), pattern(n)) {
 				t.Errorf("%d bytes came as %d", n, len(b.Bytes()))
 			}
-			if b.Ctx().Value("key") != "value" {
+			if b.Ctx().Value(bufferKey{}) != "value" {
 				t.Error("the context is not the one that was given")
 			}
 			if b.NUMANode() != -1 {

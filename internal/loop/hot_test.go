@@ -154,7 +154,8 @@ func TestNoAllocationsForLetters(t *testing.T) {
 }
 
 // BenchmarkEcho is a message of 64 bytes at a time on each of a few connections. It guards how often the loop yields
-// (yieldInterval): both never and always show here.
+// (yieldInterval): at every wait shows here at once. Never shows only where the client is another process; for that see
+// docs/design.md, "Threads, and Go's scheduler".
 func BenchmarkEcho(b *testing.B) {
 	for name, conns := range map[string]int{"1": 1, "8": 8} {
 		b.Run(name, func(b *testing.B) {

@@ -1,0 +1,171 @@
+# hioload-ws: build, run and test. `make` alone lists the targets.
+#
+# Two commands are all a user needs: `make run` and `make test`. Both install what is missing first (scripts/
+# install-deps.sh). Everything they build goes to build/, C objects by lane, rebuilt only when a source or header changed.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+ADDR ?= :9001
+FUZZ_SECONDS ?= 60
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+LANE := scripts/lane.sh
+WITH_GO := scripts/with-go.sh
+MAKE_QUIET := $(MAKE) --no-print-directory
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+# ---------------------------------------------------------------- running
+
+.PHONY: run build
+run: build ## install what is missing, build, run the echo server on :9001 (make run ADDR=:8080 for another port)
+	@printf '\nEcho server on %s. Try it from another terminal:\n' '$(ADDR)'
+	@printf '    npx wscat -c ws://localhost%s\n' '$(suffix-of-addr)'
+	@printf '    python3 -m websockets ws://localhost%s      (pip install websockets)\n' '$(suffix-of-addr)'
+	@printf 'Ctrl-C ends it.\n\n'
+	@exec build/echo -addr '$(ADDR)'
+
+# ":9001" of ":9001" and of "127.0.0.1:9001".
+suffix-of-addr = :$(lastword $(subst :, ,$(ADDR)))
+
+build: ## install what is missing, build everything
+	@sh scripts/install-deps.sh run
+	@$(WITH_GO) go build -buildvcs=false ./...
+	@mkdir -p build
+	@$(WITH_GO) go build -buildvcs=false -o build/echo ./examples/echo
+
+# ---------------------------------------------------------------- testing
+
+.PHONY: test deps-test test-c test-go sanitize lint stress fuzz
+test: deps-test ## install what tests need, run every test
+	@$(LANE) --begin
+	@$(LANE) "lint" $(MAKE_QUIET) lint
+	@$(LANE) "C, gcc" $(MAKE_QUIET) c-gcc
+	@$(LANE) "C, clang" $(MAKE_QUIET) c-clang
+	@$(LANE) "C, ASan + UBSan" $(MAKE_QUIET) c-asan
+	@$(LANE) "C, TSan" $(MAKE_QUIET) c-tsan
+	@$(LANE) "C, valgrind" $(MAKE_QUIET) c-valgrind
+	@$(LANE) "C, fuzz 5 s each" $(MAKE_QUIET) c-fuzz FUZZ_SECONDS=5
+	@$(LANE) "Go" $(MAKE_QUIET) go-plain
+	@$(LANE) "Go, race detector" $(MAKE_QUIET) go-race
+	@$(LANE) "Go, cgocheck2" $(MAKE_QUIET) go-cgocheck
+	@$(LANE) "Go, purego" $(MAKE_QUIET) go-purego
+	@$(LANE) "Go 1.23" $(MAKE_QUIET) go-oldest
+	@$(LANE) "end to end, real clients" $(MAKE_QUIET) go-e2e
+	@$(LANE) --end
+
+deps-test:
+	@sh scripts/install-deps.sh test
+	@sh scripts/install-clients.sh >/dev/null
+
+test-c: c-gcc c-clang sanitize ## the C tests in every lane
+sanitize: c-asan c-tsan c-valgrind ## the C tests under the sanitizers and valgrind
+test-go: go-plain go-race go-cgocheck go-purego go-oldest go-e2e ## the Go tests in every lane
+
+lint: ## gofmt, go vet, staticcheck, shellcheck and the rules of the tree
+	@$(WITH_GO) scripts/lint.sh
+
+stress: ## long runs of what is random or concurrent: C tests at ten times their size, Go tests ten times with -race
+	@HL_TEST_SCALE=10 $(MAKE_QUIET) c-gcc c-tsan
+	@$(WITH_GO) go test -timeout 60m -race -count=10 $(GO_PACKAGES)
+
+fuzz: ## each fuzz target, C and Go, for 60 s (make fuzz FUZZ_SECONDS=600 for longer)
+	@$(MAKE_QUIET) c-fuzz go-fuzz
+
+# ---------------------------------------------------------------- C lanes
+# A lane is a compiler with flags, in build/LANE/. Each test program is linked with the whole core.
+
+C_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -fno-omit-frame-pointer -Icsrc/include -Icsrc -pthread
+C_SOURCES := $(wildcard csrc/*.c)
+C_HEADERS := $(wildcard csrc/include/*.h)
+C_TESTS := $(patsubst tests/c/%.c,%,$(wildcard tests/c/test_*.c))
+C_FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+CC_gcc := gcc -O2
+CC_clang := clang -O2
+CC_asan := clang -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -DHL_POISON
+CC_tsan := clang -O1 -fsanitize=thread
+CC_valgrind := gcc -O1 -DHL_POISON
+CC_fuzz := clang -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+C_LANES := gcc clang asan tsan valgrind
+
+# ThreadSanitizer's shadow memory wants addresses that are not spread too far; setarch -R turns that off where it may.
+NO_ASLR := $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
+WRAP_asan := env ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
+WRAP_tsan := $(NO_ASLR) env TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+WRAP_valgrind := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect --fair-sched=yes
+
+# c_lane LANE: the rules of one lane.
+define c_lane
+build/$(1)/%.o: csrc/%.c | build/$(1)
+	@$$(CC_$(1)) $$(C_FLAGS) -MMD -MP -c $$< -o $$@
+build/$(1)/%.o: tests/c/%.c | build/$(1)
+	@$$(CC_$(1)) $$(C_FLAGS) -MMD -MP -c $$< -o $$@
+build/$(1)/test_%: build/$(1)/test_%.o $(C_SOURCES:csrc/%.c=build/$(1)/%.o)
+	@$$(CC_$(1)) -pthread $$^ -lcmocka -o $$@
+build/$(1):
+	@mkdir -p $$@
+.PHONY: c-$(1) c-$(1)-build
+c-$(1)-build: $(C_TESTS:%=build/$(1)/%)
+c-$(1):
+	@$$(MAKE_QUIET) -j$(JOBS) c-$(1)-build
+	@WRAP='$$(WRAP_$(1))' scripts/run-c-tests.sh $(C_TESTS:%=build/$(1)/%)
+.SECONDARY: $(C_TESTS:%=build/$(1)/%.o) $(C_SOURCES:csrc/%.c=build/$(1)/%.o)
+-include $(wildcard build/$(1)/*.d)
+endef
+$(foreach lane,$(C_LANES),$(eval $(call c_lane,$(lane))))
+
+# Fuzz targets: tests/fuzz/fuzz_NAME.c with seeds in tests/fuzz/corpus/NAME. What a run finds new stays in build/fuzz/.
+build/fuzz:
+	@mkdir -p $@
+build/fuzz/%.o: csrc/%.c | build/fuzz
+	@$(CC_fuzz) $(C_FLAGS) -MMD -MP -c $< -o $@
+build/fuzz/%.o: tests/fuzz/%.c | build/fuzz
+	@$(CC_fuzz) $(C_FLAGS) -MMD -MP -c $< -o $@
+build/fuzz/fuzz_%: build/fuzz/fuzz_%.o $(C_SOURCES:csrc/%.c=build/fuzz/%.o)
+	@$(CC_fuzz) -fsanitize=fuzzer -pthread $^ -o $@
+.SECONDARY: $(C_FUZZERS:%=build/fuzz/%.o) $(C_SOURCES:csrc/%.c=build/fuzz/%.o)
+-include $(wildcard build/fuzz/*.d)
+
+.PHONY: c-fuzz c-fuzz-build
+c-fuzz-build: $(C_FUZZERS:%=build/fuzz/%)
+c-fuzz:
+	@$(MAKE_QUIET) -j$(JOBS) c-fuzz-build
+	@scripts/run-c-fuzzers.sh $(FUZZ_SECONDS) $(C_FUZZERS:%=build/fuzz/%)
+
+# ---------------------------------------------------------------- Go lanes
+
+GO_TEST := go test -timeout 10m
+# What has no build of its own worth another lane: the end-to-end tests start programs, those of scripts/ the shell.
+GO_PACKAGES = $$($(WITH_GO) go list ./... | grep -v /tests/)
+
+ARM64_PACKAGES := ./api/ ./csrc/ ./internal/gid/ ./internal/loop/ ./protocol/ ./server/
+
+.PHONY: go-plain go-race go-cgocheck go-purego go-oldest go-e2e go-fuzz test-arm64
+go-plain:
+	@$(WITH_GO) $(GO_TEST) $(GO_PACKAGES)
+go-race:
+	@$(WITH_GO) $(GO_TEST) -race $(GO_PACKAGES)
+go-cgocheck:
+	@GOEXPERIMENT=cgocheck2 $(WITH_GO) $(GO_TEST) $(GO_PACKAGES)
+go-purego:
+	@$(WITH_GO) $(GO_TEST) -tags purego ./internal/gid/ ./internal/loop/
+go-oldest: # the oldest Go that go.mod allows: another language version, another cgo, other build tags
+	@GOTOOLCHAIN=go1.23.0 $(WITH_GO) go vet ./...
+	@GOTOOLCHAIN=go1.23.0 $(WITH_GO) $(GO_TEST) $(GO_PACKAGES)
+go-e2e: deps-test
+	@HIOLOAD_CLIENTS=$$(sh scripts/install-clients.sh) $(WITH_GO) $(GO_TEST) -count=1 ./tests/...
+test-arm64: ## the Go tests as arm64 programs, under emulation (a subset: what doesn't measure time)
+	@sh scripts/install-deps.sh arm64
+	@GOARCH=arm64 CGO_ENABLED=1 CC=aarch64-linux-gnu-gcc $(WITH_GO) $(GO_TEST) \
+		-exec 'qemu-aarch64 -L /usr/aarch64-linux-gnu' $(ARM64_PACKAGES)
+go-fuzz:
+	@$(WITH_GO) scripts/run-go-fuzzers.sh $(FUZZ_SECONDS)
+
+.PHONY: clean
+clean: ## remove build/
+	@rm -rf build

@@ -1,0 +1,9 @@
+#!/bin/sh
+# run-go-fuzzers.sh SECONDS: runs each Go fuzz test of the module for SECONDS. By way of with-go.sh.
+set -eu
+
+for package in $(go list ./...); do
+    for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
+        go test -run '^$' -fuzz "^$target\$" -fuzztime "$1s" "$package"
+    done
+done
