@@ -192,7 +192,7 @@ static inline hl_handle hl__handle(const hl_slot *s)
 {
     return hl__slot_handle(&s->head);
 }
-/* The time at which `ms` will have passed. One more, because `now` is cut to whole milliseconds: nothing fires early. */
+/* The time at which `ms` will have passed. One more, since `now` is cut to whole milliseconds: nothing fires early. */
 static inline uint64_t hl__after(const hl_loop *l, uint64_t ms)
 {
     return l->now + ms + (ms > 0);
