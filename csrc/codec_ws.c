@@ -87,13 +87,23 @@ static void take(hl_loop *l, hl_stream *s, const hl_ws_item *item)
     hl_cache_unref(l->cache, item->block);
 }
 
+/* The peer has broken the protocol. To the owner that is the end of its input: replies to what came before are still
+ * sent, then comes the close frame that says why. */
 static void fail(hl_loop *l, hl_stream *s, int error)
 {
     static const int32_t results[] = {
         [-HL_WS_EPROTO] = -EPROTO, [-HL_WS_EUTF8] = -EILSEQ, [-HL_WS_ETOOBIG] = -EMSGSIZE, [-HL_WS_ENOMEM] = -ENOMEM};
     if (error == HL_WS_ENOMEM)
         l->stats.nomem++;
-    hl__stream_fail(l, s, results[-error], hl_ws_close_code(error));
+    s->slot.result = results[-error];
+    s->in_len = 0;
+    if (s->state != HL_OPEN) {
+        hl__stream_finish(l, s);
+        return;
+    }
+    s->fail_code = hl_ws_close_code(error);
+    hl__pause(s, HL_PAUSE_FAILED);
+    tell_end(l, s, 1006);
 }
 
 static void input(hl_loop *l, hl_stream *s)
@@ -162,8 +172,12 @@ static int close_frame(hl_loop *l, hl_stream *s, int32_t code, const void *reaso
     int ended_without = s->pauses & HL_PAUSE_END && s->close_code == 0;
     if (code < 0 || ended_without)
         return 0;
-    if (code == 0)
+    if (s->fail_code != 0) {
+        code = s->fail_code;
+        len = 0;
+    } else if (code == 0) {
         code = s->close_code ? s->close_code : 1000;
+    }
     size_t size = 0;
     if (code != 1005) { /* 7.4.1: never on the wire; it stands for a close frame without a code */
         payload[0] = (uint8_t)(code >> 8);
@@ -176,7 +190,7 @@ static int close_frame(hl_loop *l, hl_stream *s, int32_t code, const void *reaso
         size += len;
     }
     send_control(l, s, HL_WS_CLOSE, payload, size);
-    return s->close_code == 0;
+    return s->close_code == 0 && s->fail_code == 0;
 }
 
 static void fini(hl_loop *l, hl_stream *s)

@@ -63,7 +63,8 @@ enum {
     HL_PAUSE_USER = 1,   /* HL_OP_READ 0, or HL_ONESHOT has delivered */
     HL_PAUSE_OUTPUT = 2, /* unsent output above high_water */
     HL_PAUSE_QUIET = 4,  /* quiesced */
-    HL_PAUSE_END = 8     /* the peer sends no more */
+    HL_PAUSE_END = 8,    /* the peer sends no more */
+    HL_PAUSE_FAILED = 16 /* what it sends cannot be understood any more: its owner has been told that it ended */
 };
 
 enum {
@@ -104,6 +105,7 @@ struct hl_stream {
     uint32_t read_ms, write_ms;        /* HL_DEADLINE_READ, HL_DEADLINE_WRITE; 0: off */
     uint32_t last_received, last_sent; /* low 32 bits of the loop's clock, ms */
     uint32_t quiesce_left;             /* bytes still to be read before HL_EV_QUIET */
+    uint16_t fail_code;                /* what to close with after a violation; 0: there was none */
     uint16_t close_code;               /* the peer's; 0: none came */
     uint8_t pauses;
     uint8_t state;
@@ -204,7 +206,7 @@ static inline hl_handle hl__handle(const hl_slot *s)
 {
     return hl__slot_handle(&s->head);
 }
-/* The time at which `ms` will have passed. One more, because `now` is cut to whole milliseconds: nothing fires early. */
+/* The time at which `ms` will have passed. One more, since `now` is cut to whole milliseconds: nothing fires early. */
 static inline uint64_t hl__after(const hl_loop *l, uint64_t ms)
 {
     return l->now + ms + (ms > 0);
@@ -275,7 +277,6 @@ void hl__stream_release(hl_loop *l, hl_stream *s); /* gives back all it holds */
 void hl__rearm(hl_loop *l, hl_stream *s);
 /* Orderly close; abort is hl__end. */
 void hl__stream_close(hl_loop *l, hl_stream *s, int32_t code, const void *reason, size_t len);
-void hl__stream_fail(hl_loop *l, hl_stream *s, int32_t result, int32_t code); /* protocol error: goodbye, then linger */
 void hl__stream_finish(hl_loop *l, hl_stream *s);  /* nothing more to queue: flush, shut, linger, end */
 void hl__stream_flushed(hl_loop *l, hl_stream *s); /* output has become empty */
 

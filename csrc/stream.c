@@ -339,7 +339,7 @@ static void begin_close(hl_loop *l, hl_stream *s)
 /* Reading serves only to see the peer's goodbye or end from now on. */
 static void read_to_the_end(hl_loop *l, hl_stream *s)
 {
-    hl__resume(l, s, HL_PAUSE_USER | HL_PAUSE_OUTPUT | HL_PAUSE_QUIET);
+    hl__resume(l, s, HL_PAUSE_USER | HL_PAUSE_OUTPUT | HL_PAUSE_QUIET | HL_PAUSE_FAILED);
 }
 
 void hl__stream_close(hl_loop *l, hl_stream *s, int32_t code, const void *reason, size_t len)
@@ -357,15 +357,6 @@ void hl__stream_close(hl_loop *l, hl_stream *s, int32_t code, const void *reason
     s->state = HL_CLOSING;
     begin_close(l, s);
     read_to_the_end(l, s);
-}
-
-void hl__stream_fail(hl_loop *l, hl_stream *s, int32_t result, int32_t code)
-{
-    s->slot.result = result;
-    if (s->state == HL_OPEN)
-        s->codec->close(l, s, code, NULL, 0);
-    if (!s->slot.ended)
-        hl__stream_finish(l, s);
 }
 
 void hl__stream_finish(hl_loop *l, hl_stream *s)

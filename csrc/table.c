@@ -9,10 +9,20 @@
 #include <string.h>
 
 #define CHUNK_BYTES 65536u
+#define PER_CHUNK_MAX 256u
+
+/* index / per_chunk without a division, which every operation would pay for. The reciprocal is rounded up by less than
+ * 2^-32, so the product is too large by less than index / 2^32. That is below 1 / per_chunk, and the result exact, for
+ * all indices below 2^32 / per_chunk: with PER_CHUNK_MAX, all below 2^24. */
+static uint32_t chunk_of(const hl_table *t, uint32_t index)
+{
+    return (uint32_t)((uint64_t)index * t->reciprocal >> 32);
+}
 
 static hl_slot_head *slot_in(const hl_table *t, hl_block *chunk, uint32_t index)
 {
-    return (hl_slot_head *)(hl_block_data(chunk) + (size_t)(index % t->per_chunk) * t->slot_size);
+    uint32_t within = index - chunk_of(t, index) * t->per_chunk;
+    return (hl_slot_head *)(hl_block_data(chunk) + (size_t)within * t->slot_size);
 }
 
 int hl__table_init(hl_table *t, hl_slab *slab, uint32_t max, uint32_t slot_size)
@@ -21,7 +31,8 @@ int hl__table_init(hl_table *t, hl_slab *slab, uint32_t max, uint32_t slot_size)
     t->slab = slab;
     t->max = max;
     t->slot_size = slot_size;
-    t->per_chunk = CHUNK_BYTES / slot_size;
+    t->per_chunk = CHUNK_BYTES / slot_size < PER_CHUNK_MAX ? CHUNK_BYTES / slot_size : PER_CHUNK_MAX;
+    t->reciprocal = (uint32_t)((((uint64_t)1 << 32) + t->per_chunk - 1) / t->per_chunk);
     size_t bytes = ((size_t)max / t->per_chunk + 1) * sizeof(hl_block *);
     t->directory = hl_slab_get(slab, bytes);
     if (t->directory == NULL)
@@ -44,7 +55,7 @@ void hl__table_fini(hl_table *t)
 /* The chunk that holds `index`, made if need be; NULL when memory is short. */
 static hl_block *chunk_for(hl_table *t, uint32_t index)
 {
-    hl_block **at = &t->chunks[index / t->per_chunk];
+    hl_block **at = &t->chunks[chunk_of(t, index)];
     /* acquire: pairs with the release below, so that the chunk's zeroed contents are seen */
     hl_block *chunk = __atomic_load_n(at, __ATOMIC_ACQUIRE);
     if (chunk != NULL)
@@ -106,7 +117,7 @@ void *hl__table_at(hl_table *t, uint32_t index)
     if (index >= t->max)
         return NULL;
     /* acquire: the chunk's contents */
-    hl_block *chunk = __atomic_load_n(&t->chunks[index / t->per_chunk], __ATOMIC_ACQUIRE);
+    hl_block *chunk = __atomic_load_n(&t->chunks[chunk_of(t, index)], __ATOMIC_ACQUIRE);
     return chunk ? slot_in(t, chunk, index) : NULL;
 }
 

@@ -32,14 +32,14 @@ typedef struct hl_table {
     uint32_t max;
     uint32_t slot_size;
     uint32_t per_chunk;
-    uint32_t alive; /* atomic: slots reserved and not released */
-    uint32_t unused;
+    uint32_t alive;      /* atomic: slots reserved and not released */
+    uint32_t reciprocal; /* of per_chunk, times 2^32: an index is divided at every operation */
     hl_block **chunks;   /* atomic entries */
     hl_block *directory; /* holds `chunks` */
     hl_slab *slab;
 } hl_table;
 
-/* -ENOMEM. Owner. */
+/* For at most 2^24 slots of at most 64 KiB. -ENOMEM. Owner. */
 int hl__table_init(hl_table *t, hl_slab *slab, uint32_t max, uint32_t slot_size);
 void hl__table_fini(hl_table *t);
 

@@ -26,17 +26,17 @@ type WSConnection struct {
 
 // Bits of WSConnection.state.
 const (
-	stateOpen     = 1 << iota // the handshake is done
-	stateClosing              // our close frame is queued: nothing may be sent any more
-	statePartial              // a fragmented message is being sent
-	stateFinished             // nothing more will be received
-	stateEnded                // the connection is over
+	stateOpen    = 1 << iota // the handshake is done
+	stateClosing             // our close frame is queued: nothing may be sent any more
+	statePartial             // a fragmented message is being sent
+	stateEnded               // the connection is over
 )
 
 // Errors of sending, made once.
 var (
 	errQueueFull = fmt.Errorf("protocol: the peer takes too little: unsent output has reached its limit: %w",
 		api.ErrResourceExhausted)
+	errHandled  = fmt.Errorf("protocol: a handler takes the messages: %w", api.ErrNotSupported)
 	errPartial  = badFrame("the fragmented message under way has to be finished first")
 	errFragment = badFrame("a continuation frame without a message to continue")
 )
@@ -67,7 +67,7 @@ func (c *WSConnection) SendFrame(f *WSFrame) error {
 		}
 		return c.close(code, reason)
 	case OpcodePing, OpcodePong:
-		return sendError(c.conn.Send(f.Opcode, f.Payload))
+		return c.sendError(c.conn.Send(f.Opcode, f.Payload))
 	}
 	return c.sendData(f)
 }
@@ -88,7 +88,7 @@ func (c *WSConnection) sendData(f *WSFrame) error {
 		kind |= csrc.SendPartial
 	}
 	if err := c.conn.Send(kind, f.Payload); err != nil {
-		return sendError(err)
+		return c.sendError(err)
 	}
 	if partial == f.IsFinal { // a first fragment or the last: otherwise nothing changes
 		c.setState(statePartial, !partial)
@@ -97,13 +97,14 @@ func (c *WSConnection) sendData(f *WSFrame) error {
 }
 
 // sendError turns an error of the loop into one of this package.
-func sendError(err error) error {
+func (c *WSConnection) sendError(err error) error {
 	switch err {
 	case nil:
 		return nil
 	case loop.ErrClosed, loop.ErrLoopClosed:
 		return api.ErrTransportClosed
 	case loop.ErrQueueFull:
+		c.shard.endpoint.queueFull.Add(1)
 		return errQueueFull
 	}
 	return fmt.Errorf("protocol: send: %w", err)
@@ -140,7 +141,11 @@ func (c *WSConnection) close(code int, reason string) error {
 	if !c.setState(stateClosing, true) {
 		return api.ErrTransportClosed
 	}
-	return sendError(c.conn.Close(uint16(code), reason))
+	err := c.sendError(c.conn.Close(uint16(code), reason))
+	if err != nil && err != api.ErrTransportClosed { // no memory: nothing was queued, it may be tried again
+		c.setState(stateClosing, false)
+	}
+	return err
 }
 
 // Done returns a channel that is closed when the connection has ended and nothing more will be received.
@@ -183,23 +188,21 @@ func (c *WSConnection) GetStats() map[string]int64 {
 		"bytes_received":  int64(now.Received),
 		"bytes_sent":      int64(now.Sent),
 		"frames_received": int64(now.FramesReceived) - int64(c.pieces),
-		"frames_sent":     int64(now.FramesSent) - 1, // the handshake's answer
+		"frames_sent":     max(int64(now.FramesSent)-1, 0), // the handshake's answer, once the core has taken it up
 	}
 }
 
 // SetHandler gives the messages of this connection, from the next one on, to h alone: not to the server's handler, and
-// not through its middleware. With nil they wait for RecvZeroCopy. Open and close events go where they always go.
-func (c *WSConnection) SetHandler(h api.Handler) { c.extension().handler.Store(&handlerBox{h}) }
+// not through its middleware. With nil they wait for RecvZeroCopy. Open and close events go where they always go. A
+// RecvZeroCopy that waits returns what has come by now.
+func (c *WSConnection) SetHandler(h api.Handler) { c.extension().setHandler(h) }
 
 // RecvZeroCopy waits for at least one message and returns all that have come, for a connection whose messages no handler
 // takes (SetHandler(nil), or a server without handler). Every buffer is the caller's to release. io.EOF when the connection
-// has ended and all messages have been taken; api.ErrNotSupported when a handler takes them, or on the loop's goroutine,
-// where waiting would wait for itself. When more messages wait than the server's ChannelCapacity, no more are received
-// until half of them have been taken.
+// has ended and all messages have been taken. api.ErrNotSupported when a handler takes them and none is left from before;
+// also on the loop's goroutine, where waiting would wait for itself, which only builds for amd64 and arm64 can tell. When
+// as many messages wait as the server's ChannelCapacity, or 1 MiB of them, no more are received until they are taken.
 func (c *WSConnection) RecvZeroCopy() ([]api.Buffer, error) {
-	if c.target() != nil {
-		return nil, fmt.Errorf("protocol: a handler takes the messages: %w", api.ErrNotSupported)
-	}
 	if c.shard.loop.OnLoop() {
 		return nil, fmt.Errorf("protocol: RecvZeroCopy on the loop's goroutine: %w", api.ErrNotSupported)
 	}

@@ -24,10 +24,8 @@ func (t *target) HandleEvent(ev *csrc.Event) {
 	case csrc.EvMessage:
 		c.message(ev)
 	case csrc.EvEnd:
-		c.setState(stateFinished, true)
 		c.deal(item{kind: itemEnd})
 	case csrc.EvQuiet:
-		c.setState(stateFinished, true)
 		c.deal(item{kind: itemQuiet})
 	case csrc.EvTimeout:
 		c.timeout(ev.Kind)
@@ -39,7 +37,7 @@ func (t *target) HandleEvent(ev *csrc.Event) {
 // message passes a message on to whoever takes it.
 func (c *WSConnection) message(ev *csrc.Event) {
 	c.shard.messages.Add(1)
-	it := item{kind: itemMessage, buffer: c.shard.loop.Lend(ev, c.messageContext(ev.Kind))}
+	it := item{kind: itemMessage, buffer: c.shard.loop.Lend(ev, c.messageContext(ev.Kind)), size: int(ev.Len)}
 	if c.shard.endpoint.config.Executor == nil {
 		c.run(it)
 		return
@@ -66,7 +64,7 @@ func (c *WSConnection) timeout(deadline uint8) {
 
 // closed notes the end of an open connection.
 func (c *WSConnection) closed(ev *csrc.Event) {
-	c.setState(stateFinished|stateClosing|stateEnded, true)
+	c.setState(stateClosing|stateEnded, true)
 	code := int(ev.Flags)
 	if code == 0 { // the loop has ended under the connection
 		code = CloseAbnormalClosure
@@ -107,7 +105,7 @@ func (c *WSConnection) run(it item) {
 		if h := c.target(); h != nil {
 			c.handle(h, it.buffer)
 		} else {
-			c.extension().addMessage(c, item{kind: itemMessage, buffer: it.buffer})
+			c.extension().addMessage(c, item{kind: itemMessage, buffer: it.buffer, size: it.size})
 		}
 	case itemEnd:
 		c.finish(0)
@@ -115,6 +113,7 @@ func (c *WSConnection) run(it item) {
 		c.finish(CloseGoingAway)
 	case itemClosed:
 		defer c.shard.gone()
+		c.extension().exhaust()
 		c.handle(e.chain.Load().events, api.CloseEvent{Conn: c, Ctx: c.context()})
 	}
 }

@@ -32,6 +32,7 @@ type EndpointStats struct {
 	ReadTimeouts    int64 // connections closed because nothing came
 	WriteTimeouts   int64 // connections aborted because the peer took nothing
 	UnsentOnClosing int64 // connections that ended with bytes not sent
+	QueueFull       int64 // frames not sent because too much waited for the peer already
 	Traffic
 }
 
@@ -43,7 +44,7 @@ type Endpoint struct {
 	shards []*Shard
 
 	active, opened, refused, rejected, handlerErrors, panics atomic.Int64
-	readTimeouts, writeTimeouts, unsent                      atomic.Int64
+	readTimeouts, writeTimeouts, unsent, queueFull           atomic.Int64
 
 	live     atomic.Int64 // connections that exist, with those in their handshake
 	draining atomic.Bool
@@ -86,6 +87,7 @@ func (e *Endpoint) Stats() EndpointStats {
 		ReadTimeouts:    e.readTimeouts.Load(),
 		WriteTimeouts:   e.writeTimeouts.Load(),
 		UnsentOnClosing: e.unsent.Load(),
+		QueueFull:       e.queueFull.Load(),
 	}
 	for _, s := range e.shards {
 		stats.Messages += s.messages.Load()

@@ -24,6 +24,7 @@ type extension struct {
 	tasks     fifo // for a worker of the executor
 	working   bool // a worker has been asked for and is not done with tasks
 	inbox     fifo // messages for RecvZeroCopy
+	exhausted bool // nothing more will come to the inbox
 	consuming bool // RecvZeroCopy has returned messages and not been called again
 	full      bool // reading is stopped because too much waits
 	farewell  int  // status code to close with when the inbox has been dealt with; -1: none
@@ -58,6 +59,14 @@ func (x *extension) doneChannel() <-chan struct{} {
 	return x.done
 }
 
+// setHandler makes h take the messages; nil: RecvZeroCopy.
+func (x *extension) setHandler(h api.Handler) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.handler.Store(&handlerBox{h})
+	x.arrived.Broadcast() // who waits may wait in vain from now on
+}
+
 // end notes that the connection is over.
 func (x *extension) end(final csrc.StreamStats, code int, reason string) {
 	x.mu.Lock()
@@ -66,7 +75,6 @@ func (x *extension) end(final csrc.StreamStats, code int, reason string) {
 	if x.done != nil {
 		close(x.done)
 	}
-	x.arrived.Broadcast()
 }
 
 // addTask queues it for a worker and tells whether one has to be asked for.
@@ -102,24 +110,38 @@ func (x *extension) addMessage(c *WSConnection, it item) {
 	x.arrived.Signal()
 }
 
-// balance stops reading when the limit of waiting items is reached, and lets it go on when half of it is free. What the
-// loop has received by then still comes, so the limit may be exceeded by the messages of one receive buffer. Under mu, so
-// that the last word to the loop is the right one.
+// waitingBytes is how much may wait in one connection whatever the number of messages: large ones should not take more
+// memory than small ones do.
+const waitingBytes = 1 << 20
+
+// balance stops reading when a limit of what waits is reached, and lets it go on when half of it is free. What the loop has
+// received by then still comes, so a limit may be exceeded by the messages of one receive buffer. Under mu, so that the
+// last word to the loop is the right one.
 func (x *extension) balance(c *WSConnection) {
 	limit := c.shard.endpoint.config.QueueLimit
-	waiting := x.tasks.len() + x.inbox.len()
+	waiting, bytes := x.tasks.len()+x.inbox.len(), x.tasks.bytes+x.inbox.bytes
 	switch {
-	case !x.full && waiting >= limit:
+	case !x.full && (waiting >= limit || bytes >= waitingBytes):
 		x.full = true
 		_ = c.conn.SetReading(false) // fails when the connection has closed: then nothing comes anyway
-	case x.full && waiting <= limit/2:
+	case x.full && waiting <= limit/2 && bytes <= waitingBytes/2:
 		x.full = false
 		_ = c.conn.SetReading(true)
 	}
 }
 
-// finish closes c with the given status code as soon as whoever calls RecvZeroCopy is done with what came before.
+// exhaust notes that all messages there will ever be have come to the inbox.
+func (x *extension) exhaust() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.exhausted = true
+	x.arrived.Broadcast()
+}
+
+// finish closes c with the given status code as soon as whoever calls RecvZeroCopy is done with what came before, which is
+// all there will ever be.
 func (x *extension) finish(c *WSConnection, code int) {
+	defer x.exhaust()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.inbox.len() == 0 && !x.consuming {
@@ -127,7 +149,6 @@ func (x *extension) finish(c *WSConnection, code int) {
 	} else if x.farewell < 0 {
 		x.farewell = code
 	}
-	x.arrived.Broadcast()
 }
 
 // receive is RecvZeroCopy.
@@ -140,8 +161,11 @@ func (x *extension) receive(c *WSConnection) ([]api.Buffer, error) {
 			_ = c.close(x.farewell, "")
 			x.farewell = -1
 		}
-		if x.ended || c.state.Load()&stateFinished != 0 {
+		if x.exhausted {
 			return nil, io.EOF
+		}
+		if c.target() != nil {
+			return nil, errHandled
 		}
 		x.arrived.Wait()
 	}

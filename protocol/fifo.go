@@ -10,6 +10,7 @@ type item struct {
 	kind   itemKind
 	buffer *loop.Buffer // itemMessage
 	block  *csrc.Block  // itemMessage: what its bytes lie in, with a reference that outlives the handler; or nil
+	size   int          // itemMessage: its bytes
 }
 
 type itemKind uint8
@@ -26,6 +27,7 @@ const (
 type fifo struct {
 	items []item
 	head  int // items[:head] has been taken
+	bytes int // sum of the sizes
 }
 
 // fifoKeep is the capacity that an empty fifo keeps for its next items.
@@ -34,6 +36,7 @@ const fifoKeep = 64
 func (q *fifo) len() int { return len(q.items) - q.head }
 
 func (q *fifo) push(it item) {
+	q.bytes += it.size
 	if len(q.items) == cap(q.items) && q.head > len(q.items)/2 { // room enough, but at the wrong end
 		n := copy(q.items, q.items[q.head:])
 		clear(q.items[n:])
@@ -45,6 +48,7 @@ func (q *fifo) push(it item) {
 // pop takes the oldest item; there must be one.
 func (q *fifo) pop() item {
 	it := q.items[q.head]
+	q.bytes -= it.size
 	q.items[q.head] = item{} // keep nothing alive that has left
 	q.head++
 	if q.head == len(q.items) {

@@ -4,9 +4,13 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/momentics/hioload-ws/csrc"
 )
+
+// partingTime is how long a shutdown waits for a client that was refused to read why and hang up.
+const partingTime = 200 * time.Millisecond
 
 // opening is a connection's state during its opening handshake.
 type opening struct {
@@ -22,11 +26,14 @@ func (c *WSConnection) handshakeEvent(ev *csrc.Event) {
 	switch {
 	case ev.Type == csrc.EvClosed:
 		c.opening.Store(nil)
-		c.setState(stateFinished|stateClosing|stateEnded, true)
+		c.setState(stateClosing|stateEnded, true)
 		final, _ := c.conn.Stats() // can still be read while this event is handled
 		c.shard.unlink(c, final)
 		c.shard.gone()
 	case o.refused:
+		if ev.Type == csrc.EvTimeout { // it has had time to read the answer
+			_ = c.conn.Abort(false) // fails when it has closed
+		}
 	case ev.Type == csrc.EvData:
 		c.receiveHandshake(o, ev.Bytes())
 	case ev.Type == csrc.EvTimeout:
@@ -76,9 +83,14 @@ func (c *WSConnection) accept(o *opening, request *http.Request, rest []byte) {
 	o.received = nil
 	c.setState(stateOpen, true)
 	config := &c.shard.endpoint.config
+	err := c.conn.Send(0, AcceptResponse(request))
+	if err == nil {
+		err = c.conn.Upgrade(rest)
+	}
+	if err != nil { // no memory; or it is closing anyway
+		_ = c.conn.Abort(false)
+	}
 	// None of these fails but for a connection, or a loop, that is closing: then its last event is on the way.
-	_ = c.conn.Send(0, AcceptResponse(request))
-	_ = c.conn.Upgrade(rest)
 	_ = c.conn.SetDeadline(csrc.DeadlineOnce, 0)
 	if config.ReadTimeout > 0 {
 		_ = c.conn.SetDeadline(csrc.DeadlineRead, config.ReadTimeout)
@@ -114,7 +126,14 @@ func (c *WSConnection) drain() {
 		_ = c.conn.Quiesce() // fails when it has closed
 		return
 	}
-	if o := c.opening.Load(); o != nil && !o.refused {
-		c.reject("the server is shutting down")
+	o := c.opening.Load()
+	if o == nil { // it has ended
+		return
 	}
+	if !o.refused {
+		c.reject("the server is shutting down")
+	} else { // perhaps before it was attached, when nobody heard
+		_ = c.conn.Close(0, "")
+	}
+	_ = c.conn.SetDeadline(csrc.DeadlineOnce, partingTime)
 }

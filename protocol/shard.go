@@ -28,7 +28,8 @@ type Traffic struct {
 	BytesReceived, BytesSent int64
 }
 
-// AddShard gives e another loop to put connections on. All are added before the first connection comes.
+// AddShard gives e another loop to put connections on. All are added before the first connection comes. With an executor
+// the loop's pool has to stay open until the channel that Drain returns is closed.
 func (e *Endpoint) AddShard(l *loop.Loop) *Shard {
 	s := &Shard{endpoint: e, loop: l}
 	e.shards = append(e.shards, s)

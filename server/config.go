@@ -20,8 +20,9 @@ type Config struct {
 	IOBufferSize int
 
 	// ChannelCapacity is how many messages of one connection may wait for a worker, or for RecvZeroCopy [64]. When they
-	// do, no more is read from it until half of them are gone: the peer is slowed down, nothing is lost. What was received
-	// by then, up to IOBufferSize bytes, still comes. Handlers that run on the loops keep nothing waiting.
+	// do, or more than 1 MiB of them does, no more is read from it until half of that is gone: the peer is slowed down,
+	// nothing is lost. What was received by then, up to IOBufferSize bytes, still comes. Handlers that run on the loops
+	// keep nothing waiting.
 	ChannelCapacity int
 
 	// NUMANode is the memory node whose processors the server is bound to, as AffinityScope says; -1: none [-1].

@@ -29,6 +29,7 @@
 //	connections.read_timeouts            closed because nothing came for Config.ReadTimeout
 //	connections.write_timeouts           aborted because the peer took nothing for Config.WriteTimeout
 //	connections.unsent                   ended with bytes that could not be sent
+//	connections.queue_full               frames not sent because the peer had left too much unread
 //	messages.received                    messages passed to handlers
 //	bytes.received, bytes.sent           with all framing and handshakes
 //	handler.errors, handler.panics       returned by handlers; raised by handlers, recovered by middleware or not

@@ -178,7 +178,8 @@ func (s *Server) fail(err error) {
 // received, flushes what handlers have sent, closes every connection with status code 1001, and waits for the peers'
 // answers. Config.ShutdownTimeout bounds it, after which connections are aborted; handlers that have not returned a second
 // later are left behind. All calls return at the same time, and Run with them. A call from within a handler only begins it:
-// on a loop Shutdown knows; on a worker write go srv.Shutdown().
+// on a loop Shutdown knows, except in builds for other processors than amd64 and arm64; there, and on a worker, write
+// go srv.Shutdown().
 func (s *Server) Shutdown() {
 	s.mu.Lock()
 	before := s.phase
@@ -255,6 +256,10 @@ func (s *Server) dismantle() {
 		if s.executor != nil {
 			s.executor.Close()
 		}
+		if s.endpoint != nil { // nil: Run has never come
+			<-s.endpoint.Drain()
+		}
+		s.pool.Close() // handlers have been working on its memory until now
 	}()
 	grace := time.NewTimer(abortTimeout)
 	defer grace.Stop()
@@ -266,5 +271,4 @@ func (s *Server) dismantle() {
 			slog.Warn("the process stays bound", "error", err)
 		}
 	}
-	s.pool.Close()
 }

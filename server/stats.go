@@ -21,6 +21,7 @@ func (s *Server) addStats(stats map[string]any) {
 		"connections.read_timeouts":  e.ReadTimeouts,
 		"connections.write_timeouts": e.WriteTimeouts,
 		"connections.unsent":         e.UnsentOnClosing,
+		"connections.queue_full":     e.QueueFull,
 		"messages.received":          e.Messages,
 		"bytes.received":             e.BytesReceived,
 		"bytes.sent":                 e.BytesSent,

@@ -141,9 +141,10 @@ enum {
     HL_EV_DATA,         /* raw codec: data/len, in block */
     HL_EV_MESSAGE,      /* WebSocket: a whole message; kind: HL_WS_TEXT or HL_WS_BINARY */
     HL_EV_END,          /* the peer sends no more; it may still read. The owner sends what it still has to and answers
-                           with HL_OP_CLOSE. flags: on a WebSocket the status code of the peer's close frame, 1005 when
-                           that had none, 1006 when the stream ended without one; an owner that has not answered a
-                           WebSocket's end within close_ms is taken to have answered with HL_OP_CLOSE 0 */
+                         with HL_OP_CLOSE. flags: on a WebSocket the status code of the peer's close frame, 1005 when
+                         that had none, 1006 when the stream ended without one or broke the protocol; in the latter
+                         case HL_OP_CLOSE tells the peer so, whatever its arguments. An owner that has not answered a
+                         WebSocket's end within close_ms is taken to have answered with HL_OP_CLOSE 0 */
     HL_EV_READY,        /* watched descriptor; flags: HL_READABLE | HL_WRITABLE | HL_TROUBLE. Level-triggered */
     HL_EV_TIMEOUT,      /* timer fired, or kind: the deadline that passed */
     HL_EV_DRAIN,        /* unsent output has fallen to low_water after it had reached high_water */

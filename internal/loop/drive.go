@@ -16,8 +16,9 @@ import (
 // looks to the runtime's monitor like one that hogs it, and is preempted again and again, which costs more.
 const yieldInterval = 2 * time.Millisecond
 
-// Run drives the loop until Close and returns nil, or the error that broke it. It does so on a goroutine of its own
-// that is locked to a thread. ErrBusy when it is being driven already, ErrLoopClosed when it was closed before.
+// Run drives the loop until Close and returns nil, or the error that broke it. It does so on a goroutine of its own,
+// which is locked to a thread when that is to be pinned. ErrBusy when it is being driven already, ErrLoopClosed when it
+// was closed before.
 func (l *Loop) Run() error {
 	if err := l.drive(); err != nil {
 		return err
@@ -86,8 +87,10 @@ func (l *Loop) fail(err error) {
 
 // spin is Run's goroutine. When a callback ends it, another takes its place and goes on behind that callback.
 func (l *Loop) spin() {
-	runtime.LockOSThread()
-	l.pin()
+	if len(l.cpus) > 0 { // else the thread may change: every yield of a locked goroutine costs two thread switches
+		runtime.LockOSThread()
+		l.pin()
+	}
 	l.owner.Store(gid.Current())
 	defer func() {
 		if l.inCallback() {
@@ -102,7 +105,7 @@ func (l *Loop) spin() {
 		}
 	}
 	l.teardown()
-	if !l.pinned.Load() {
+	if len(l.cpus) > 0 && !l.pinned.Load() {
 		runtime.UnlockOSThread() // whereas a pinned thread ends with its goroutine
 	}
 }

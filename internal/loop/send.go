@@ -18,10 +18,9 @@ func (c *Conn) Send(kind uint8, p []byte) error {
 	if err != nil {
 		return err
 	}
-	op := csrc.Op{Handle: h, Code: csrc.OpSend, Kind: kind}
 	l := c.loop
 	if !l.OnLoop() {
-		return c.post(op, p)
+		return c.post(csrc.Op{Handle: h, Code: csrc.OpSend, Kind: kind}, p)
 	}
 	if l.closing.Load() {
 		return ErrClosed
@@ -34,9 +33,15 @@ func (c *Conn) Send(kind uint8, p []byte) error {
 	if kind != 0 {
 		headroom = csrc.WSHeaderSize(len(p))
 	}
-	if err := l.submitBytes(op, p, headroom); err != nil {
+	if err := l.prepare(); err != nil {
 		return err
 	}
+	op := l.next() // written where it is to lie: this is the hot path
+	*op = csrc.Op{Handle: h, Code: csrc.OpSend, Kind: kind}
+	if err := l.place(op, p, headroom); err != nil {
+		return err
+	}
+	l.tail++
 	c.stage(size)
 	return nil
 }

@@ -46,9 +46,12 @@ func (l *Loop) perform() error {
 	return l.flush()
 }
 
+// next is the entry of the ring that prepare has made room for. What is put there counts once tail has passed it.
+func (l *Loop) next() *csrc.Op { return &l.ops[int(l.tail)&(len(l.ops)-1)] }
+
 // append adds an operation, for which there is room.
 func (l *Loop) append(op csrc.Op) {
-	l.ops[int(l.tail)&(len(l.ops)-1)] = op
+	*l.next() = op
 	l.tail++
 }
 

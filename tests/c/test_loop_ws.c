@@ -344,6 +344,10 @@ static void violations_are_answered_and_closed(void **state)
         peer_frame(fd[1], 0x82, "before", 6);
         peer_write(fd[1], bad[i].bytes, bad[i].len);
         expect(f, HL_EV_MESSAGE, h);
+        push_frame(f, h, HL_WS_TEXT, "reply", 5);
+        assert_int_equal(expect(f, HL_EV_END, h).flags, 1006);
+        push_code(f, h, HL_OP_CLOSE, 0);
+        peer_expect(f, fd[1], "\x81\x05reply", 7); /* what came before the violation is answered */
         expect_close_frame(f, fd[1], bad[i].code);
         peer_expect_end(f, fd[1]);
         static uint8_t more[100000];
@@ -370,6 +374,8 @@ static void message_limit(void **state)
     peer_frame(fd[1], 0x82, payload, 1000);
     assert_int_equal(expect(f, HL_EV_MESSAGE, h).len, 1000);
     peer_frame(fd[1], 0x82, payload, 1001);
+    expect(f, HL_EV_END, h);
+    push_code(f, h, HL_OP_CLOSE, 1000); /* the violation wins */
     expect_close_frame(f, fd[1], 1009);
     close(fd[1]);
     assert_int_equal(expect(f, HL_EV_CLOSED, h).result, -EMSGSIZE);
@@ -436,12 +442,13 @@ static void reads_on_while_flushing_so_neither_side_locks_up(void **state)
     turn(f); /* ... that cannot be read yet: output is above high water */
     static uint8_t got[10 * (sizeof payload + 4)];
     peer_read_all(f, fd[1], got, sizeof got);
+    expect(f, HL_EV_DRAIN, h);
+    expect(f, HL_EV_END, h);
+    push_code(f, h, HL_OP_CLOSE, 0);
     expect_close_frame(f, fd[1], 1002);
     peer_expect_end(f, fd[1]);
     close(fd[1]);
-    while (next(f).type != HL_EV_CLOSED)
-        ;
-    (void)h;
+    expect(f, HL_EV_CLOSED, h);
     close_fixture(f);
 }
 
