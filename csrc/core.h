@@ -104,6 +104,7 @@ struct hl_stream {
     uint64_t close_cap;                /* ... however the output moves */
     uint32_t read_ms, write_ms;        /* HL_DEADLINE_READ, HL_DEADLINE_WRITE; 0: off */
     uint32_t last_received, last_sent; /* low 32 bits of the loop's clock, ms */
+    uint32_t fed;                      /* turn in which the codec last got input, low 32 bits */
     uint32_t quiesce_left;             /* bytes still to be read before HL_EV_QUIET */
     uint16_t fail_code;                /* what to close with after a violation; 0: there was none */
     uint16_t close_code;               /* the peer's; 0: none came */

@@ -305,8 +305,12 @@ static void run_inputs(hl_loop *l)
 {
     hl_slot *s;
     l->reserve = l->config.ring / 2; /* for what is ready: streams with much to say must not silence the others */
-    while (hl__room(l) > 0 && (s = hl__list_take(l, HL_LIST_INPUT)) != NULL)
+    hl_slot *last = l->lists[HL_LIST_INPUT].last; /* who is put behind it meanwhile comes next time */
+    while (hl__room(l) > 0 && (s = hl__list_take(l, HL_LIST_INPUT)) != NULL) {
         hl__stream_input(l, (hl_stream *)s);
+        if (s == last)
+            break;
+    }
     l->reserve = 0;
 }
 

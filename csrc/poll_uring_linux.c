@@ -613,6 +613,7 @@ static int uring_wait(hl_loop *l, int timeout_ms)
         if (r < 0)
             return r;
         reap(l);
+        hl__output_flush_all(l); /* pongs and the like; the next submission takes them along */
         /* Completions of cancellations and sends are nobody's business: they must not end a wait. */
         if (timeout_ms == 0 || r == ENTER_SHORT || p->woken || hl__has_work(l) || (timeout_ms > 0 && l->now >= until))
             return 0;

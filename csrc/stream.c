@@ -145,6 +145,7 @@ void hl__stream_input(hl_loop *l, hl_stream *s)
 {
     if (s->slot.ended || s->pauses & (uint8_t)~HL_PAUSE_END)
         return;
+    s->fed = (uint32_t)l->stats.turns;
     s->codec->input(l, s);
     after_input(l, s);
     if (!s->slot.ended && !hl__input_waits(s) && s->pauses == 0)
@@ -212,9 +213,15 @@ void hl__stream_took(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, s
     else
         waiting_in(s->in_last)->next = block;
     s->in_last = block;
-    if (s->in_len > 0 || s->slot.listed & 1u << HL_LIST_INPUT)
+    if (s->in_len > 0)
         return;
     next_input(s);
+    if (s->fed == (uint32_t)l->stats.turns) {
+        if (s->pauses == 0)
+            hl__list_add(l, &s->slot, HL_LIST_INPUT); /* one piece a turn: others want to be heard too */
+        return;
+    }
+    s->fed = (uint32_t)l->stats.turns;
     if (s->pauses == 0)
         s->codec->input(l, s);
     after_input(l, s);
