@@ -46,7 +46,7 @@ void hl__listen(hl_loop *l, hl_slot *s, const hl_op *op)
 /* Descriptors or memory are short: stops asking for a while, or the loop would spin on a queue that it cannot empty. */
 static void pause_accepting(hl_loop *l, hl_slot *s, int error)
 {
-    l->stats.accept_pauses++;
+    HL_COUNT(l->stats.accept_pauses, 1);
     l->backend->change(l, s, 0);
     hl_timer_set(&l->wheel, &s->timer, l->now + ACCEPT_PAUSE_MS);
     s->result = error;
@@ -78,7 +78,7 @@ void hl__accept(hl_loop *l, hl_slot *s)
                 e->block = l->recv;
                 l->recv_used += ADDRESS_ROOM;
             }
-            l->stats.accepted++;
+            HL_COUNT(l->stats.accepted, 1);
             continue;
         }
         switch (errno) {

@@ -53,6 +53,9 @@ type LoopConfig struct {
 	MaxMessage uint64 // most bytes of a WebSocket message
 }
 
+// LetterCost is what a posted message is reckoned to hold besides its payload, in bytes.
+const LetterCost = C.HL_LETTER_COST
+
 // Loop is an event loop of the core.
 type Loop struct {
 	c         *C.hl_loop
