@@ -106,7 +106,7 @@ build/$(1)/%.o: csrc/%.c | build/$(1)
 build/$(1)/%.o: tests/c/%.c | build/$(1)
 	@$$(CC_$(1)) $$(C_FLAGS) -MMD -MP -c $$< -o $$@
 build/$(1)/test_%: build/$(1)/test_%.o $(C_SOURCES:csrc/%.c=build/$(1)/%.o)
-	@$$(CC_$(1)) -pthread $$^ -lcmocka -o $$@
+	@$$(CC_$(1)) -pthread $$^ -lcmocka -luring -o $$@
 build/$(1):
 	@mkdir -p $$@
 .PHONY: c-$(1) c-$(1)-build
@@ -127,7 +127,7 @@ build/fuzz/%.o: csrc/%.c | build/fuzz
 build/fuzz/%.o: tests/fuzz/%.c | build/fuzz
 	@$(CC_fuzz) $(C_FLAGS) -MMD -MP -c $< -o $@
 build/fuzz/fuzz_%: build/fuzz/fuzz_%.o $(C_SOURCES:csrc/%.c=build/fuzz/%.o)
-	@$(CC_fuzz) -fsanitize=fuzzer -pthread $^ -o $@
+	@$(CC_fuzz) -fsanitize=fuzzer -pthread $^ -luring -o $@
 .SECONDARY: $(C_FUZZERS:%=build/fuzz/%.o) $(C_SOURCES:csrc/%.c=build/fuzz/%.o)
 -include $(wildcard build/fuzz/*.d)
 

@@ -3,7 +3,8 @@ package api
 // Buffer is a counted piece of memory, usually outside the Go heap. A handler that is given one owns it until it calls
 // Release, in the call or later from any goroutine.
 type Buffer interface {
-	// Bytes returns the contents: of a message, exactly the message. They are valid until Release; within the handler
+	// Bytes returns the contents: of a message, exactly the message. They are valid until Release,
+	// and only while the Buffer itself is reachable; within the handler
 	// call that was given the buffer, until that call returns. nil after Release.
 	Bytes() []byte
 	// Slice returns a view of bytes from..to (as in b[from:to]) that is released on its own. It panics when the bounds

@@ -3,11 +3,11 @@
 
     python3 run.py [--quick] [--server 'NAME=COMMAND {port}'] [--case CONNECTIONSxSIZExIN_FLIGHT] ...
 
-Builds the load generator, the floor and the servers in this folder, and pins servers to one processor and the load to
-another. All servers run from the beginning to the end; idle ones cost nothing. Rounds are interleaved, A B C A B C, so that
-whatever else the machine does meanwhile falls on all of them alike. Shown are medians over the rounds, with the lowest and
-highest in brackets, of the CPU time (user and system, all threads) that the server's process used per message, and
-tables of rate and latency.
+Builds the load generator, the floor and the servers in this folder, and pins servers to one processor and the load
+to another. All servers run from the beginning to the end; idle ones cost nothing. Rounds are interleaved, A B C A B C,
+so that whatever else the machine does meanwhile falls on all of them alike. Shown are medians over the rounds, with the
+lowest and highest in brackets, of the CPU time (user and system, all threads) that the server's process used per
+message, and tables of rate and latency.
 """
 
 import argparse
@@ -120,6 +120,9 @@ def measure(server, case, folder, options):
         print(f"{server.name}, {case}: failed", file=sys.stderr)
         return None
     figures = dict(pair.split("=", 1) for pair in done.stdout.split())
+    if figures["silent"] != "0":
+        print(f"{server.name}, {case}: no reply on {figures['silent']} connections", file=sys.stderr)
+        return None
     return {key: float(value) for key, value in figures.items() if key != "protocol"}
 
 

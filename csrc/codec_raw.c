@@ -31,7 +31,7 @@ static void send(hl_loop *l, hl_stream *s, const hl_op *op)
         return;
     HL_COUNT(s->stats.frames_sent, 1);
     if (hl__output_add(l, s, op->block, op->data, op->len, NULL, 0) < 0) {
-        l->stats.nomem++;
+        HL_COUNT(l->stats.nomem, 1);
         hl__end(l, &s->slot, -ENOMEM);
     }
 }

@@ -18,7 +18,7 @@ static void send_control(hl_loop *l, hl_stream *s, uint8_t opcode, const void *p
         memcpy(frame + header, payload, len);
     HL_COUNT(s->stats.frames_sent, 1);
     if (hl__output_copy(l, s, frame, header + len) < 0) {
-        l->stats.nomem++;
+        HL_COUNT(l->stats.nomem, 1);
         hl__end(l, &s->slot, -ENOMEM);
     }
 }
@@ -94,7 +94,7 @@ static void fail(hl_loop *l, hl_stream *s, int error)
     static const int32_t results[] = {
         [-HL_WS_EPROTO] = -EPROTO, [-HL_WS_EUTF8] = -EILSEQ, [-HL_WS_ETOOBIG] = -EMSGSIZE, [-HL_WS_ENOMEM] = -ENOMEM};
     if (error == HL_WS_ENOMEM)
-        l->stats.nomem++;
+        HL_COUNT(l->stats.nomem, 1);
     s->slot.result = results[-error];
     s->in_len = 0;
     if (s->state != HL_OPEN) {
@@ -108,7 +108,7 @@ static void fail(hl_loop *l, hl_stream *s, int error)
 
 static void input(hl_loop *l, hl_stream *s)
 {
-    while (s->in_len > 0 && s->pauses == 0 && s->state <= HL_CLOSING) {
+    while (s->in_len > 0 && !(s->pauses & (uint8_t)~HL_PAUSE_END) && s->close_code == 0 && s->state <= HL_CLOSING) {
         if (hl__room(l) == 0)
             return;
         hl_ws_input in = {s->in_data, s->in_len};
@@ -161,7 +161,7 @@ static void send(hl_loop *l, hl_stream *s, const hl_op *op)
     }
     HL_COUNT(s->stats.frames_sent, 1);
     if (hl__output_add(l, s, op->block, data, len, header, (uint8_t)size) < 0) {
-        l->stats.nomem++;
+        HL_COUNT(l->stats.nomem, 1);
         hl__end(l, &s->slot, -ENOMEM);
     }
 }
@@ -177,6 +177,8 @@ static int close_frame(hl_loop *l, hl_stream *s, int32_t code, const void *reaso
         len = 0;
     } else if (code == 0) {
         code = s->close_code ? s->close_code : 1000;
+    } else if (code > UINT16_MAX || (code != 1005 && !hl_ws_code_valid((uint16_t)code))) {
+        code = 1000; /* 7.4: it must not be on the wire */
     }
     size_t size = 0;
     if (code != 1005) { /* 7.4.1: never on the wire; it stands for a close frame without a code */

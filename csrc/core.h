@@ -186,6 +186,7 @@ struct hl_loop {
     size_t recv_used;
     hl_block **pins; /* blocks that this turn's events point into; one reference each */
     uint32_t pin_count, pin_room;
+    hl_block *dropped;              /* blocks let go of in this turn that its events may lie in, linked by `spare` */
     uint32_t reserve;               /* entries of the completion ring that are not to be used for the moment */
     hl_chunk *chunks;               /* free ones */
     struct chunk_page *chunk_pages; /* what they were carved from */
@@ -207,10 +208,11 @@ static inline hl_handle hl__handle(const hl_slot *s)
 {
     return hl__slot_handle(&s->head);
 }
+#define HL_FAR ((uint64_t)1 << 48) /* ms; nobody waits longer, and no sum overflows */
 /* The time at which `ms` will have passed. One more, since `now` is cut to whole milliseconds: nothing fires early. */
 static inline uint64_t hl__after(const hl_loop *l, uint64_t ms)
 {
-    return l->now + ms + (ms > 0);
+    return l->now + (ms < HL_FAR ? ms : HL_FAR) + (ms > 0);
 }
 /* Statistics have one writer, the loop, and readers on other threads: relaxed is all a count needs. */
 #define HL_COUNT(field, n) __atomic_store_n(&(field), (field) + (n), __ATOMIC_RELAXED)
@@ -220,6 +222,8 @@ static inline uint64_t hl__after(const hl_loop *l, uint64_t ms)
 uint32_t hl__room(hl_loop *l);
 hl_event *hl__event(hl_loop *l, hl_slot *s, uint8_t type); /* the next entry, cleared; only while hl__room > 0 */
 void hl__pin(hl_loop *l, hl_block *b);                     /* takes the reference over until the turn ends */
+/* The same for a block that is let go of at any time, whether or not there is room for pins. */
+void hl__drop(hl_loop *l, hl_block *b);
 void hl__unpin_all(hl_loop *l);
 void hl__notice(hl_loop *l, hl_slot *s, uint8_t notice);
 void hl__send_notices(hl_loop *l);

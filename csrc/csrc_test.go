@@ -167,7 +167,7 @@ func TestPostCopiesItsPayload(t *testing.T) {
 	if n, err := syscall.Read(fds[1], got); err != nil || string(got[:n]) != "payload" {
 		t.Errorf("read %q, %v", got[:max(n, 0)], err)
 	}
-	if sent, posted := atomic.LoadUint64(&stats.Sent), atomic.LoadUint64(&stats.Posted); sent != 7 || posted != 7 {
+	if sent, posted := atomic.LoadUint64(&stats.Sent), atomic.LoadUint64(&stats.Posted); sent != 7 || posted != 7+LetterCost {
 		t.Errorf("%d bytes sent, %d posted", sent, posted)
 	}
 }

@@ -40,7 +40,7 @@ hl_event *hl__event(hl_loop *l, hl_slot *s, uint8_t type)
     *e = (hl_event){.handle = hl__handle(s), .type = type};
     /* relaxed: the ring is read after hl_loop_enter has returned, on the same thread */
     __atomic_store_n(&cq->tail, cq->tail + 1, __ATOMIC_RELAXED);
-    l->stats.events++;
+    HL_COUNT(l->stats.events, 1);
     return e;
 }
 
@@ -49,8 +49,26 @@ void hl__pin(hl_loop *l, hl_block *b)
     l->pins[l->pin_count++] = b;
 }
 
+/* A block can be dropped more than once in a turn, by streams that share it; it is listed once, with one reference. The
+ * link's lowest bit tells that it is. */
+void hl__drop(hl_loop *l, hl_block *b)
+{
+    if (b->spare[3] != 0) {
+        hl_cache_unref(l->cache, b);
+        return;
+    }
+    b->spare[3] = (uint64_t)(uintptr_t)l->dropped | 1;
+    l->dropped = b;
+}
+
 void hl__unpin_all(hl_loop *l)
 {
+    while (l->dropped != NULL) {
+        hl_block *b = l->dropped;
+        l->dropped = (hl_block *)(uintptr_t)(b->spare[3] & ~(uint64_t)1);
+        b->spare[3] = 0;
+        hl_cache_unref(l->cache, b);
+    }
     while (l->pin_count > 0)
         hl_cache_unref(l->cache, l->pins[--l->pin_count]);
     if (l->recv != NULL && hl_block_sole(l->recv))
@@ -131,12 +149,10 @@ static void closed_event(hl_loop *l, hl_slot *s)
 /* Frees the slot, cleared for its next user but for the statistics: the owner may still want to read them. */
 static void release(hl_loop *l, hl_slot *s)
 {
-    hl_stream *st = (hl_stream *)s;
-    hl_slot_head head = s->head;
-    hl_stream_stats stats = st->stats;
-    memset(st, 0, sizeof *st);
-    s->head = head;
-    st->stats = stats;
+    char *from = (char *)s + sizeof s->head, *stats = (char *)&((hl_stream *)s)->stats;
+    char *behind = stats + sizeof(hl_stream_stats), *end = (char *)s + sizeof(hl_stream);
+    memset(from, 0, (size_t)(stats - from));
+    memset(behind, 0, (size_t)(end - behind));
     hl__table_release(&l->table, &s->head);
 }
 

@@ -46,7 +46,7 @@ void hl__listen(hl_loop *l, hl_slot *s, const hl_op *op)
 /* Descriptors or memory are short: stops asking for a while, or the loop would spin on a queue that it cannot empty. */
 static void pause_accepting(hl_loop *l, hl_slot *s, int error)
 {
-    l->stats.accept_pauses++;
+    HL_COUNT(l->stats.accept_pauses, 1);
     l->backend->change(l, s, 0);
     hl_timer_set(&l->wheel, &s->timer, l->now + ACCEPT_PAUSE_MS);
     s->result = error;
@@ -71,7 +71,7 @@ static void accepted(hl_loop *l, hl_slot *s, int fd, void *address, size_t len)
         e->block = l->recv;
         l->recv_used += ADDRESS_ROOM;
     }
-    l->stats.accepted++;
+    HL_COUNT(l->stats.accepted, 1);
 }
 
 void hl__accepted(hl_loop *l, hl_slot *s, int fd)

@@ -159,7 +159,7 @@ static void op_done(hl_loop *l, const hl_op *op)
 
 static void stale(hl_loop *l, const hl_op *op)
 {
-    l->stats.stale_ops++;
+    HL_COUNT(l->stats.stale_ops, 1);
     if (op->code == HL_OP_ATTACH || op->code == HL_OP_LISTEN)
         close(op->arg);
 }
@@ -192,7 +192,9 @@ static void stream_op(hl_loop *l, hl_stream *s, const hl_op *op)
             stale(l, op);
         break;
     case HL_OP_READ:
-        if (op->arg)
+        if (s->state != HL_OPEN)
+            stale(l, op); /* it reads for the peer's goodbye, whatever its owner wants */
+        else if (op->arg)
             hl__resume(l, s, HL_PAUSE_USER);
         else
             hl__pause(s, HL_PAUSE_USER);
@@ -226,7 +228,7 @@ static void slot_op(hl_loop *l, hl_slot *s, const hl_op *op)
 static void perform(hl_loop *l, const hl_op *op)
 {
     hl_slot *s = hl__slot(l, op->handle);
-    l->stats.ops++;
+    HL_COUNT(l->stats.ops, 1);
     if (s == NULL || s->ended)
         stale(l, op);
     else if (s->kind == HL_KIND_STREAM)
@@ -243,10 +245,10 @@ static void read_letters(hl_loop *l, hl_letter *first)
     while (first != NULL) {
         posted *p = (posted *)first;
         first = first->next;
-        l->stats.letters++;
+        HL_COUNT(l->stats.letters, 1);
         hl_slot *s = hl__slot(l, p->op.handle);
         if (p->op.code == HL_OP_SEND && s != NULL && s->kind == HL_KIND_STREAM)
-            HL_COUNT(((hl_stream *)s)->stats.posted, p->op.len);
+            HL_COUNT(((hl_stream *)s)->stats.posted, p->op.len + HL_LETTER_COST);
         perform(l, &p->op);
         hl_cache_unref(l->cache, p->block);
     }
@@ -275,7 +277,8 @@ int hl_loop_post(hl_loop *l, const hl_op *op)
 {
     int copies = (op->code == HL_OP_SEND || op->code == HL_OP_CLOSE || op->code == HL_OP_UPGRADE) &&
                  !(op->flags & (HL_KEEP | HL_GIVE));
-    if (op->code == 0 || op->code >= HL_OP_LETTERS || (!copies && op->flags & (HL_KEEP | HL_GIVE) && op->block == NULL))
+    uint16_t placed = op->flags & (HL_KEEP | HL_GIVE);
+    if (op->code == 0 || op->code >= HL_OP_LETTERS || placed == (HL_KEEP | HL_GIVE) || (placed && op->block == NULL))
         return -EINVAL;
     size_t len = copies ? op->len : 0;
     hl_block *b = hl_slab_get(l->config.slab, sizeof(posted) + len);
@@ -353,7 +356,7 @@ static int how_long(hl_loop *l, int64_t asked)
         hl_mailbox_awake(&l->shared.mailbox);
         return 0;
     }
-    l->stats.waits++;
+    HL_COUNT(l->stats.waits, 1);
     return asked < 0 ? -1 : asked < INT_MAX ? (int)asked : INT_MAX;
 }
 
@@ -370,14 +373,14 @@ int hl_loop_enter(hl_loop *l, int64_t timeout_ms, uint32_t flags)
     hl__clock(l);
     run_ops(l); /* before anything is unpinned: operations may point into this turn's events */
     if (flags & HL_ENTER_FLUSH) {
-        l->stats.flushes++;
+        HL_COUNT(l->stats.flushes, 1);
         hl__output_flush_all(l);
         if (l->backend->submit != NULL)
             l->backend->submit(l);
         hl__stage_restart(l);
         return (int)ready_events(l);
     }
-    l->stats.turns++;
+    HL_COUNT(l->stats.turns, 1);
     if (ready_events(l) == 0)
         hl__unpin_all(l);
     read_letters(l, hl_mailbox_take(&l->shared.mailbox));
@@ -445,7 +448,11 @@ const hl_stream_stats *hl_loop_stream_stats(hl_loop *l, hl_handle h)
 
 void hl_loop_stats_read(hl_loop *l, hl_loop_stats *out)
 {
-    *out = l->stats;
+    /* counters only: each is read as it is, relaxed */
+    const uint64_t *from = (const uint64_t *)&l->stats;
+    uint64_t *to = (uint64_t *)out;
+    for (size_t i = 0; i < sizeof *out / sizeof *to; i++)
+        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
     out->slots = __atomic_load_n(&l->table.alive, __ATOMIC_RELAXED);
 }
 

@@ -64,6 +64,9 @@ const (
 	BackendIOUring Backend = C.HL_BACKEND_URING
 )
 
+// LetterCost is what a posted message is reckoned to hold besides its payload, in bytes.
+const LetterCost = C.HL_LETTER_COST
+
 // Loop is an event loop of the core.
 type Loop struct {
 	c         *C.hl_loop

@@ -232,9 +232,10 @@ void hl__output_flush_all(hl_loop *l)
             continue;
         if (s->out_first != NULL && !s->stalled)
             l->backend->send(l, s);
-        if (!slot->ended && s->stats.queued >= l->config.high_water && !s->above_high) {
+        /* A stream that is closing goes on reading: a peer that writes before it reads would wait for us for ever. */
+        if (!slot->ended && s->state == HL_OPEN && s->stats.queued >= l->config.high_water && !s->above_high) {
             s->above_high = 1;
-            l->stats.read_pauses++;
+            HL_COUNT(l->stats.read_pauses, 1);
             hl__pause(s, HL_PAUSE_OUTPUT);
         }
     }
@@ -249,7 +250,7 @@ void hl__stage_restart(hl_loop *l)
         hl_block *fresh = hl_cache_get(l->cache, l->config.stage_size);
         if (fresh == NULL) {
             /* what is staged stays where it is; the owner goes on behind it, or copies into blocks when it is full */
-            l->stats.nomem++;
+            HL_COUNT(l->stats.nomem, 1);
             return;
         }
         hl_cache_unref(l->cache, sh->stage);

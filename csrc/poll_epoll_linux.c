@@ -14,6 +14,7 @@
 #include "core.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -24,6 +25,7 @@
 typedef struct epoll_state {
     int fd;
     int wake_fd;
+    int spare_fd;        /* given up for a new set when descriptors are short; -1: it has been */
     uint32_t wait_no;    /* number of the last epoll_wait */
     uint32_t pos, count; /* entries of `ready` not yet looked at */
     int rebuild;
@@ -68,16 +70,23 @@ static int new_set(int wake_fd)
     return fd;
 }
 
-/* Registers every live slot in a new set. Short of descriptors it is tried again with the next stale event. */
+/* Registers every live slot in a new set. */
 static void rebuild(hl_loop *l)
 {
     epoll_state *p = l->poll;
     p->rebuild = 0;
     int fd = new_set(p->wake_fd);
+    if (fd < 0 && p->spare_fd >= 0) {
+        close(p->spare_fd);
+        fd = new_set(p->wake_fd);
+        p->spare_fd = -1;
+    }
     if (fd < 0)
         return;
     close(p->fd);
     p->fd = fd;
+    if (p->spare_fd < 0)
+        p->spare_fd = fcntl(p->wake_fd, F_DUPFD_CLOEXEC, 0);
     uint32_t used = __atomic_load_n(&l->table.fresh, __ATOMIC_RELAXED); /* later slots are not registered yet */
     for (uint32_t i = 0; i < used; i++) {
         hl_slot *s = hl__table_at(&l->table, i);
@@ -107,6 +116,7 @@ static int epoll_open(hl_loop *l)
         hl_block_unref(b);
         return r;
     }
+    p->spare_fd = fcntl(p->wake_fd, F_DUPFD_CLOEXEC, 0);
     l->poll = p;
     return 0;
 }
@@ -116,6 +126,8 @@ static void epoll_close(hl_loop *l)
     epoll_state *p = l->poll;
     close(p->fd);
     close(p->wake_fd);
+    if (p->spare_fd >= 0)
+        close(p->spare_fd);
     hl_block_unref(p->block);
     l->poll = NULL;
 }
@@ -234,6 +246,9 @@ static void stream_event(hl_loop *l, hl_stream *s, uint32_t events)
 
 static void watch_event(hl_loop *l, hl_slot *s, uint32_t events)
 {
+    if (s->poll_mask == 0)
+        return; /* muted since it was fetched */
+    events &= s->poll_mask | EPOLLERR | EPOLLHUP;
     hl__ready(l, s,
               (uint16_t)((events & EPOLLIN ? HL_READABLE : 0) | (events & EPOLLOUT ? HL_WRITABLE : 0) |
                          (events & (EPOLLERR | EPOLLHUP) ? HL_TROUBLE : 0)));
@@ -245,7 +260,7 @@ static void woken(hl_loop *l)
     uint64_t count;
     while (read(p->wake_fd, &count, sizeof count) < 0 && errno == EINTR)
         ;
-    l->stats.wakeups++;
+    HL_COUNT(l->stats.wakeups, 1);
 }
 
 static void dispatch(hl_loop *l, const struct epoll_event *e)
@@ -257,7 +272,7 @@ static void dispatch(hl_loop *l, const struct epoll_event *e)
     }
     hl_slot *s = hl__slot(l, e->data.u64);
     if (s == NULL || s->ended) {
-        l->stats.stale_events++;
+        HL_COUNT(l->stats.stale_events, 1);
         hl_slot *now = hl__table_at(&l->table, hl_handle_index(e->data.u64));
         if (now->head.mark != p->wait_no)
             p->rebuild = 1; /* it ended before this wait began: the set holds an entry that should be gone */

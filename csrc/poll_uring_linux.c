@@ -177,7 +177,7 @@ static void replenish(hl_loop *l)
     while (p->missing_count > 0) {
         hl_block *b = hl_cache_get(l->cache, p->buffer_size);
         if (b == NULL) {
-            l->stats.nomem++;
+            HL_COUNT(l->stats.nomem, 1);
             break;
         }
         provide(p, p->missing[--p->missing_count], b, n++);
@@ -507,7 +507,7 @@ static void woken(hl_loop *l, const struct io_uring_cqe *cqe)
     uint64_t count;
     while (read(p->wake_fd, &count, sizeof count) < 0 && errno == EINTR)
         ;
-    l->stats.wakeups++;
+    HL_COUNT(l->stats.wakeups, 1);
     p->woken = 1;
     if (!(cqe->flags & IORING_CQE_F_MORE))
         await_wake(l);
@@ -517,7 +517,7 @@ static void woken(hl_loop *l, const struct io_uring_cqe *cqe)
 static void drop(hl_loop *l, const struct io_uring_cqe *cqe)
 {
     uint8_t tag = tag_of(cqe->user_data);
-    l->stats.stale_events++;
+    HL_COUNT(l->stats.stale_events, 1);
     if (cqe->flags & IORING_CQE_F_BUFFER)
         hl_cache_unref(l->cache, taken_buffer(l->poll, cqe));
     if (tag == TAG_ACCEPT && cqe->res >= 0)

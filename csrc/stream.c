@@ -49,7 +49,7 @@ static void drop_input(hl_loop *l, hl_stream *s)
 {
     for (;;) {
         if (s->in_held)
-            hl_cache_unref(l->cache, s->in_block);
+            hl__drop(l, s->in_block); /* this turn's events may lie in it */
         s->in_held = 0;
         if (s->in_next == NULL)
             break;
@@ -75,7 +75,8 @@ void hl__attach(hl_loop *l, hl_stream *s, const hl_op *op)
     s->codec = &hl__codec_raw;
     s->oneshot = (op->flags & HL_ONESHOT) != 0;
     s->last_received = s->last_sent = (uint32_t)l->now;
-    s->stats = (hl_stream_stats){0};
+    for (uint64_t *count = (uint64_t *)&s->stats; count < (uint64_t *)(&s->stats + 1); count++)
+        __atomic_store_n(count, 0, __ATOMIC_RELAXED); /* counts: see HL_COUNT */
     int on = 1;
     setsockopt(op->arg, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* we gather by ourselves; not every socket is TCP */
     int r = hl__set_nonblocking(op->arg);
@@ -97,11 +98,11 @@ void hl__resume(hl_loop *l, hl_stream *s, uint8_t why)
     if (!(s->pauses & why))
         return;
     s->pauses &= (uint8_t)~why;
-    if (s->pauses != 0)
+    if (s->pauses & (uint8_t)~HL_PAUSE_END)
         return;
-    if (hl__input_waits(s))
+    if (hl__input_waits(s) || (s->pauses & HL_PAUSE_END && !s->end_told))
         hl__list_add(l, &s->slot, HL_LIST_INPUT);
-    else
+    else if (s->pauses == 0)
         l->backend->resume(l, s);
 }
 
@@ -172,7 +173,7 @@ int hl__stream_where(hl_loop *l, hl_stream *s, struct iovec iov[2], size_t *dire
     iov[n++] = (struct iovec){where, room < l->config.recv_size ? room : l->config.recv_size};
     return n;
 nomem:
-    l->stats.nomem++;
+    HL_COUNT(l->stats.nomem, 1);
     hl__end(l, &s->slot, -ENOMEM);
     return 0;
 }
@@ -269,6 +270,7 @@ void hl__receive_failed(hl_loop *l, hl_stream *s, int error)
 void hl__held(hl_loop *l, hl_stream *s)
 {
     int waiting = 0;
+    hl__resume(l, s, HL_PAUSE_QUIET); /* it may have been quiesced before */
     if (!(s->pauses & HL_PAUSE_END) && s->in_end == 0 && ioctl(s->slot.fd, FIONREAD, &waiting) < 0)
         waiting = 0;
     s->quiesce_left = (uint32_t)waiting;
@@ -304,7 +306,7 @@ static int prepend_input(hl_loop *l, hl_stream *s, const hl_op *op)
         memcpy(hl_block_data(both), op->data, op->len);
         memcpy(hl_block_data(both) + op->len, s->in_data, s->in_len);
         if (s->in_held)
-            hl_cache_unref(l->cache, s->in_block);
+            hl__drop(l, s->in_block);
         s->in_block = both;
         s->in_data = hl_block_data(both);
     }
@@ -318,16 +320,16 @@ void hl__upgrade(hl_loop *l, hl_stream *s, const hl_op *op)
     if (s->codec != &hl__codec_raw || s->state != HL_OPEN)
         return;
     if (prepend_input(l, s, op) < 0) {
-        l->stats.nomem++;
+        HL_COUNT(l->stats.nomem, 1);
         hl__end(l, &s->slot, -ENOMEM);
         return;
     }
     s->codec = &hl__codec_ws;
     s->oneshot = 0;
+    s->end_told = 0; /* an end that the raw stream has told of is one of the WebSocket, too */
     hl_ws_init(&s->ws, &l->config.ws);
-    if (s->pauses & HL_PAUSE_USER)
-        hl__resume(l, s, HL_PAUSE_USER);
-    else if (s->in_len > 0)
+    hl__resume(l, s, HL_PAUSE_USER);
+    if (s->in_len > 0 || s->pauses & HL_PAUSE_END)
         hl__list_add(l, &s->slot, HL_LIST_INPUT);
 }
 
@@ -393,6 +395,8 @@ void hl__stream_flushed(hl_loop *l, hl_stream *s)
         return;
     }
     s->state = HL_LINGERING;
+    s->close_by = l->now + l->config.close_ms; /* however long the flushing took */
+    hl__rearm(l, s);
     l->backend->resume(l, s);
 }
 
@@ -435,21 +439,22 @@ void hl__deadline(hl_loop *l, hl_stream *s, const hl_op *op)
     hl__rearm(l, s);
 }
 
+/* The time at which `interval` ms will have passed since `since` (low 32 bits of the clock). */
+static uint64_t due(const hl_loop *l, uint32_t since, uint32_t interval)
+{
+    return l->now - (uint32_t)((uint32_t)l->now - since) + interval + 1; /* + 1: see hl__after */
+}
+
 /* When the orderly close is over; bytes that move put it off up to the cap. */
 static uint64_t close_deadline(const hl_loop *l, const hl_stream *s)
 {
     uint64_t by = s->close_by;
-    if (s->stats.queued > 0) {
-        uint64_t moved = l->now - (uint32_t)((uint32_t)l->now - s->last_sent) + l->config.close_ms;
-        by = moved > by ? moved : by;
-    }
+    if (s->stats.queued > 0 && due(l, s->last_sent, l->config.close_ms) > by)
+        by = due(l, s->last_sent, l->config.close_ms);
+    /* A peer that is in the middle of a message when we close cannot answer before its end. */
+    if (s->state == HL_CLOSING && due(l, s->last_received, l->config.close_ms) > by)
+        by = due(l, s->last_received, l->config.close_ms);
     return by < s->close_cap ? by : s->close_cap;
-}
-
-/* The time at which `interval` ms will have passed since `since` (low 32 bits of the clock). */
-static uint64_t due(const hl_loop *l, uint32_t since, uint32_t interval)
-{
-    return l->now - (uint32_t)((uint32_t)l->now - since) + interval;
 }
 
 void hl__rearm(hl_loop *l, hl_stream *s)

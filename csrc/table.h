@@ -39,7 +39,7 @@ typedef struct hl_table {
     hl_slab *slab;
 } hl_table;
 
-/* For at most 2^24 slots of at most 64 KiB. -ENOMEM. Owner. */
+/* For at most 2^24 slots of at most 32 KiB. -ENOMEM, -EINVAL. Owner. */
 int hl__table_init(hl_table *t, hl_slab *slab, uint32_t max, uint32_t slot_size);
 void hl__table_fini(hl_table *t);
 

@@ -41,8 +41,8 @@ var (
 	errFragment = badFrame("a continuation frame without a message to continue")
 )
 
-// SendFrame queues a frame. The payload may be reused as soon as it returns: it has been copied, or, when it lies in the
-// message that is being handled, referred to. It does not wait: a slow peer makes the queue grow, up to a limit.
+// SendFrame queues a frame. The payload may be reused as soon as it returns, unless it lies in the message that is being
+// handled: that is referred to, not copied, and must not be changed any more, though it may be released. It does not wait: a slow peer makes the queue grow, up to a limit.
 //
 // A message may be sent in fragments: a frame of OpcodeText or OpcodeBinary that is not final, then frames of
 // OpcodeContinuation, the last of them final. Control frames may come in between; another text or binary frame is refused

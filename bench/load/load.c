@@ -1,7 +1,7 @@
 /*
  * Load generator for echo servers: many connections, each with a fixed number of messages in flight, driven by one
  * thread and epoll. It is made to be cheaper than any server: messages are prepared before the run, a batch of replies
- * is answered by one writev, and the clock is read once a batch.
+ * is answered by one sendmsg, and the clock is read once a batch.
  *
  * A connection begins with `in_flight` messages and sends one for each that comes back. So this is a closed loop: it
  * measures what a server costs per message, and the latency at its full load.
@@ -41,11 +41,12 @@ typedef struct {
     int fd;
     stage stage;
     wire_parser parser;
-    size_t position;   /* in wire.frames, of the next byte to send */
-    uint64_t owed;     /* bytes to send */
-    unsigned oldest;   /* index in `sent_at` of the message whose reply comes next */
-    uint64_t *sent_at; /* ring of `in_flight` times, in nanoseconds, one for each message on its way */
-    char *answer;      /* handshake's answer so far; NULL when it is done */
+    size_t position;     /* in wire.frames, of the next byte to send */
+    uint64_t owed;       /* bytes to send */
+    unsigned oldest;     /* index in `sent_at` of the message whose reply comes next */
+    uint64_t *sent_at;   /* ring of `in_flight` times, in nanoseconds, one for each message on its way */
+    uint64_t replied_at; /* when the last reply came, in nanoseconds */
+    char *answer;        /* handshake's answer so far; NULL when it is done */
     size_t answer_have;
 } conn;
 
@@ -136,12 +137,18 @@ static void replied(conn *c, unsigned n)
         c->sent_at[c->oldest] = now;
         c->oldest = c->oldest + 1 == opt.in_flight ? 0 : c->oldest + 1;
     }
+    if (n > 0)
+        c->replied_at = now;
     measured.messages += n;
     c->owed += n * (uint64_t)messages.frame_size;
 }
 
-/* Receives once. Returns false when there was less than fits into the buffer: nothing more to be had now. */
-static bool receive(conn *c)
+/*
+ * Receives once. Returns false when there is nothing more to be had now. Edge-triggered epoll tells of bytes that come
+ * after a receive that did not fill the buffer (epoll(7)), but not of an end that lay behind them already: when it has
+ * told of an end or an error (`ending`), only EAGAIN means that there is nothing more.
+ */
+static bool receive(conn *c, bool ending)
 {
     static uint8_t buffer[RECEIVE_SIZE];
     ssize_t n = recv(c->fd, buffer, sizeof buffer, 0);
@@ -161,7 +168,7 @@ static bool receive(conn *c)
     if ((uint64_t)complete > opt.in_flight - unsent)
         fail("more replies have come than messages were sent");
     replied(c, (unsigned)complete);
-    return (size_t)n == sizeof buffer;
+    return ending || (size_t)n == sizeof buffer;
 }
 
 /* ---------------------------------------------------------------- opening */
@@ -178,7 +185,7 @@ static void open_conn(conn *c)
     c->answer = opt.protocol == PROTOCOL_WS ? malloc(ANSWER_SIZE + 1) : NULL;
     if (!c->sent_at || (opt.protocol == PROTOCOL_WS && !c->answer))
         fail("no memory for %u connections", opt.connections);
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &ev) < 0)
         fail("epoll_ctl: %s", strerror(errno));
     opened++;
@@ -201,11 +208,14 @@ static void connected(conn *c)
     c->stage = UPGRADING;
 }
 
-static void receive_answer(conn *c)
+/* Takes a part of the answer to the handshake. Returns false when there is nothing more to be had now. */
+static bool receive_answer(conn *c)
 {
     ssize_t n = recv(c->fd, c->answer + c->answer_have, ANSWER_SIZE - c->answer_have, 0);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+    if (n < 0 && errno == EINTR)
+        return true;
+    if (n < 0 && errno == EAGAIN)
+        return false;
     if (n <= 0)
         fail("WebSocket handshake: %s", n < 0 ? strerror(errno) : "the server closed the connection");
     c->answer_have += (size_t)n;
@@ -217,25 +227,29 @@ static void receive_answer(conn *c)
     if (end == 0 && c->answer_have == ANSWER_SIZE)
         fail("the answer to the WebSocket handshake is longer than %d bytes", ANSWER_SIZE);
     if (end == 0)
-        return;
+        return true;
     if ((size_t)end != c->answer_have)
         fail("the server sent something before it was asked to");
     free(c->answer);
     c->answer = NULL;
     start_messages(c);
+    return false;
 }
 
 /* ---------------------------------------------------------------- running */
 
-static void on_event(conn *c)
+static void on_event(conn *c, uint32_t happened)
 {
-    if (c->stage == CONNECTING)
+    if (c->stage == CONNECTING) {
         connected(c);
-    else if (c->stage == UPGRADING)
-        receive_answer(c);
+    } else if (c->stage == UPGRADING) {
+        while (receive_answer(c)) {
+        }
+    }
     if (c->stage != RUNNING)
         return;
-    while (receive(c)) {
+    bool ending = happened & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+    while (receive(c, ending)) {
     }
     send_owed(c);
 }
@@ -252,7 +266,7 @@ static void turn(void)
              opt.connections);
     now = read_clock(CLOCK_MONOTONIC, "clock");
     for (int i = 0; i < n; i++)
-        on_event(events[i].data.ptr);
+        on_event(events[i].data.ptr, events[i].events);
 }
 
 static void open_all(void)
@@ -262,10 +276,16 @@ static void open_all(void)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files); /* when it is still too low, socket() says so */
     }
+    uint64_t progress = read_clock(CLOCK_MONOTONIC, "clock");
     while (running < opt.connections) {
         while (opened < opt.connections && opened - running < OPENING_MAX)
             open_conn(&conns[opened]);
+        unsigned before = running;
         turn();
+        if (running > before)
+            progress = now;
+        else if (now - progress > STALL_MS * 1000000ull) /* those that are open keep turn() from noticing */
+            fail("only %u of %u connections could be opened", running, opt.connections);
     }
 }
 
@@ -278,6 +298,15 @@ static void begin_measurement(void)
     measured.own_cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID, "CPU time");
     measured.began = now;
     measured.ends = opt.messages ? UINT64_MAX : now + (uint64_t)(opt.seconds * 1e9);
+}
+
+/* Connections that no reply has reached since the measurement began. */
+static unsigned count_silent(void)
+{
+    unsigned silent = 0;
+    for (unsigned i = 0; i < opt.connections; i++)
+        silent += conns[i].replied_at < measured.began;
+    return silent;
 }
 
 static void report(void)
@@ -295,7 +324,7 @@ static void report(void)
            (double)histogram_quantile(&measured.latency, 0.5) / 1e3,
            (double)histogram_quantile(&measured.latency, 0.99) / 1e3,
            (double)histogram_quantile(&measured.latency, 0.999) / 1e3, (double)measured.latency.largest / 1e3);
-    printf(" load_cpu_us=%.4f", own_cpu / n / 1e3);
+    printf(" silent=%u load_cpu_us=%.4f", count_silent(), own_cpu / n / 1e3);
     if (opt.server)
         printf(" server_cpu_us=%.4f server_busy=%.3f", server_cpu / n / 1e3, server_cpu / elapsed);
     printf("\n");

@@ -140,7 +140,7 @@ static const char *begin_frame(const wire *w, wire_parser *p)
     unsigned opcode = p->header[0] & OPCODE;
     if (opcode == CLOSE)
         return "the server closes the connection";
-    if (p->header[0] & RESERVED || opcode > BINARY || (opcode == CONTINUATION) != (p->done > 0))
+    if (p->header[0] & RESERVED || opcode > BINARY || (opcode == CONTINUATION) != p->in_message)
         return "the server sent a frame that is not expected";
     if (p->header[1] & MASK)
         return "the server sent a masked frame";
@@ -154,6 +154,7 @@ static const char *begin_frame(const wire *w, wire_parser *p)
         return "the reply is not as long as what was sent";
     p->frame_left = length;
     p->in_payload = true;
+    p->in_message = !(p->header[0] & FIN);
     return NULL;
 }
 
@@ -164,9 +165,10 @@ static int parse_ws(const wire *w, wire_parser *p, const uint8_t *data, size_t n
         if (!p->in_payload) {
             p->header[p->header_have++] = *data++;
             n--;
-            if (p->header_have >= 2 && p->header_have == header_size(p->header) && (*error = begin_frame(w, p)))
-                return -1;
-            continue;
+            if (p->header_have < 2 || p->header_have < header_size(p->header))
+                continue;
+            if ((*error = begin_frame(w, p)))
+                return -1; /* otherwise go on even when nothing is left: an empty frame is complete now */
         }
         size_t part = n < p->frame_left ? n : (size_t)p->frame_left;
         if (!take(w, p, data, part)) {

@@ -33,6 +33,7 @@ typedef struct {
     unsigned header_have; /* WebSocket: bytes of the frame's header that are in `header` */
     uint8_t header[10];
     bool in_payload;     /* WebSocket: the header is complete */
+    bool in_message;     /* WebSocket: a frame of the message has come, and it was not the last */
     uint64_t frame_left; /* WebSocket: bytes of payload of this frame that are still to come */
     size_t done;         /* bytes of the message that have come */
 } wire_parser;

@@ -49,7 +49,8 @@ enum { HL_BACKEND_DEFAULT = 0, HL_BACKEND_EPOLL = 1, HL_BACKEND_URING = 2 };
 typedef struct hl_loop_config {
     uint32_t ring;       /* entries of each ring: a power of two from 64 to 65536; 0: 1024 */
     uint32_t batch;      /* ready descriptors taken from the kernel at a time, 1 to 4096; 0: 256 */
-    uint32_t recv_size;  /* most bytes received from one stream at a time, 512 to 4 MiB; 0: 65536 */
+    uint32_t recv_size;  /* most bytes received from one stream at a time, 512 to 4 MiB; 0: 65536. The rest of a message
+                            that is under way may come with them, up to 1 MiB, straight into its own block */
     uint32_t stage_size; /* bytes of the staging area, 4096 to 4 MiB; 0: 262144 */
     uint32_t slots;      /* most slots alive at a time, up to 2^24; 0: 1048576 */
     uint32_t high_water; /* bytes of unsent output that pause reading; 0: 1 MiB */
@@ -76,11 +77,11 @@ enum {
                          bytes already received that belong to the WebSocket */
     HL_OP_DEADLINE,   /* kind: HL_DEADLINE_*; len: ms, 0 switches it off */
     HL_OP_QUIESCE,    /* deliver what the kernel holds at this moment, stop reading, answer HL_EV_QUIET */
-    HL_OP_CLOSE,      /* orderly: send what is queued, say goodbye (on a WebSocket a close frame; arg: its status
-                         code, or 0: the peer's own if it has closed, else 1000; data/len: a reason in UTF-8 of at most
-                         123 bytes), wait for the peer while bytes move, but never close_ms without progress nor 12
-                         times close_ms in all. What still arrives is discarded, so that the goodbye is not cut off by a
-                         reset. arg -1 on a WebSocket: no close frame. Any other slot: ends it. */
+    HL_OP_CLOSE,    /* orderly: send what is queued, say goodbye (on a WebSocket a close frame; arg: its status code, or
+                       0: the peer's own if it has closed, else 1000; one that must not be sent becomes 1000; data/len:
+                       a reason in UTF-8 of at most 123 bytes), wait for the peer while bytes move, but never close_ms
+                       without progress nor 12 times close_ms in all. What still arrives is discarded, so that the
+                       goodbye is not cut off by a reset. arg -1 on a WebSocket: no close frame. Any other slot: ends */
     HL_OP_ABORT,      /* at once; unsent bytes are lost */
     HL_OP_LETTERS     /* data: a list of letters exchanged off the mailbox's head (see "Order") */
 };
@@ -191,13 +192,14 @@ typedef struct hl_shared {
 
 /* What the owner and others may read of a stream at any time, with relaxed 64-bit loads. The address stays valid until
  * hl_loop_free; after HL_EV_CLOSED it may speak of another stream. */
+#define HL_LETTER_COST 128 /* bytes; what a letter is reckoned to hold besides its payload */
 typedef struct hl_stream_stats {
     uint64_t queued;          /* bytes waiting to be sent */
     uint64_t received;        /* bytes */
     uint64_t sent;            /* bytes */
     uint64_t frames_received; /* WebSocket: messages and control frames; raw: pieces delivered */
     uint64_t frames_sent;     /* WebSocket: frames, control frames included; raw: HL_OP_SENDs */
-    uint64_t posted;          /* bytes of HL_OP_SEND that came by letter and have been taken up */
+    uint64_t posted; /* bytes of HL_OP_SEND that came by letter and have been taken up, and HL_LETTER_COST for each */
 } hl_stream_stats;
 
 typedef struct hl_loop_stats {

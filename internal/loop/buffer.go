@@ -126,8 +126,8 @@ func (r remains) bury() {
 	}
 }
 
-// Bytes returns the contents: of a message, exactly the message. They are valid until Release, and in the handler that
-// was given the Buffer until it returns. nil after Release.
+// Bytes returns the contents: of a message, exactly the message. They are valid while the Buffer is reachable and not
+// released (the slice alone does not keep it alive), and in the handler that was given it until that returns. nil after Release.
 func (b *Buffer) Bytes() []byte {
 	if b.state.Load() >= bufferSpent {
 		return nil

@@ -164,7 +164,7 @@ func (c *Conn) SetReading(on bool) error {
 }
 
 // Upgrade makes a raw stream a WebSocket's server side, which reads from then on. rest is what was received already
-// behind the client's handshake; it is copied.
+// behind the client's handshake; the caller must not change it any more.
 func (c *Conn) Upgrade(rest []byte) error {
 	h, err := c.open(kindStream)
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 	"github.com/momentics/hioload-ws/csrc"
 )
 
-// Send queues a message, or bytes of a raw stream, and returns; p is the caller's again. kind is 0 for a raw stream;
+// Send queues a message, or bytes of a raw stream, and returns; p is the caller's again, unless it lies in the event
+// being handled: such bytes, if they are many, are not copied but referred to, and must not be changed any more. kind is 0 for a raw stream;
 // for a WebSocket the opcode of the frame, or'ed with csrc.SendPartial and csrc.SendContinuation for a message in
 // several frames. Messages leave in the order in which they were sent, whoever sent them.
 //
@@ -55,7 +56,7 @@ func (c *Conn) post(op csrc.Op, p []byte) error {
 		return ErrClosed
 	}
 	// Counted first and looked at then: however many goroutines do so at once, they do not pass the limit together.
-	size := uint64(len(p))
+	size := uint64(len(p)) + csrc.LetterCost
 	posted := c.posted.Add(size)
 	if waiting := c.unsent(posted); waiting > size && waiting > l.limit {
 		c.posted.Add(-size)

@@ -19,7 +19,7 @@ static void posted_bytes_are_copied(void **state)
     assert_int_equal(hl_loop_post(f->loop, &op), 0);
     memset(text, '?', sizeof text);
     peer_expect(f, fd[1], "posted", 6);
-    assert_int_equal(hl_loop_stream_stats(f->loop, h)->posted, 6);
+    assert_int_equal(hl_loop_stream_stats(f->loop, h)->posted, 6 + HL_LETTER_COST);
     assert_int_equal(loop_stats(f).letters, 1);
     close(fd[1]);
     close_fixture(f);
@@ -54,6 +54,10 @@ static void nonsense_is_refused(void **state)
     assert_int_equal(hl_loop_post(f->loop, &(hl_op){.code = 0}), -EINVAL);
     assert_int_equal(hl_loop_post(f->loop, &(hl_op){.code = HL_OP_LETTERS}), -EINVAL);
     assert_int_equal(hl_loop_post(f->loop, &(hl_op){.code = HL_OP_SEND, .flags = HL_GIVE}), -EINVAL);
+    hl_block *b = hl_slab_get(f->slab, 1);
+    assert_int_equal(hl_loop_post(f->loop, &(hl_op){.code = HL_OP_SEND, .block = b, .flags = HL_GIVE | HL_KEEP}),
+                     -EINVAL);
+    hl_block_unref(b);
     close_fixture(f);
 }
 

@@ -391,6 +391,23 @@ static void quiesce_delivers_what_has_arrived(void **state)
     close_fixture(f);
 }
 
+static void quiescing_twice_is_answered_twice(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(NULL);
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0);
+    push_code(f, h, HL_OP_QUIESCE, 0);
+    expect(f, HL_EV_QUIET, h);
+    peer_write(fd[1], "x", 1);
+    push_code(f, h, HL_OP_QUIESCE, 0);
+    expect(f, HL_EV_DATA, h);
+    expect(f, HL_EV_QUIET, h);
+    close(fd[1]);
+    close_fixture(f);
+}
+
 static void small_ring_loses_nothing(void **state)
 {
     (void)state;
@@ -535,6 +552,7 @@ int main(void)
         cmocka_unit_test(void_handles_are_dropped),
         cmocka_unit_test(deadlines_pass),
         cmocka_unit_test(quiesce_delivers_what_has_arrived),
+        cmocka_unit_test(quiescing_twice_is_answered_twice),
         cmocka_unit_test(small_ring_loses_nothing),
         cmocka_unit_test(reset_ends_with_its_error_after_the_bytes),
         cmocka_unit_test(a_bad_descriptor_closes_its_slot),

@@ -426,6 +426,143 @@ static void a_flood_does_not_silence_the_others(void **state)
     close_fixture(f);
 }
 
+/* Leaves `loud` with messages that waited for room, in a block that the loop receives into no more, and makes events of
+ * some of them. Returns with these unread. */
+static void deliver_from_a_held_block(fixture *f, hl_handle h, int loud, int other)
+{
+    static uint8_t all[500 * 20], big[60000];
+    size_t n = 0;
+    for (int i = 0; i < 500; i++)
+        n += client_frame(all + n, 0x82, "secret-A", 8);
+    peer_write(loud, all, n);
+    turn(f);
+    while (pop(f).type != 0)
+        ;
+    push_code(f, h, HL_OP_READ, 0);
+    for (int i = 0; i < 4; i++) {
+        peer_frame(other, 0x82, big, sizeof big);
+        turn(f);
+        while (pop(f).type != 0)
+            ;
+    }
+    push_code(f, h, HL_OP_READ, 1);
+}
+
+static void expect_secrets(fixture *f)
+{
+    int seen = 0;
+    for (hl_event e = pop(f); e.type == HL_EV_MESSAGE; e = pop(f), seen++)
+        assert_int_equal(memcmp(e.data, "secret-A", 8), 0); /* not cmocka's own, which sanitizers do not see into */
+    assert_true(seen > 0);
+}
+
+static void events_outlive_the_stream_they_came_from(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 3; way++) {
+        fixture *f = open_fixture(&(hl_loop_config){.ring = 64});
+        int fd[2], other[2];
+        hl_handle h = open_ws(f, fd);
+        open_ws(f, other);
+        turn(f);
+        deliver_from_a_held_block(f, h, fd[1], other[1]);
+        hl_op op = {.code = way == 0 ? HL_OP_ABORT : HL_OP_CLOSE, .handle = h};
+        if (way < 2) { /* somebody else ends it in the same turn */
+            turn(f);
+            assert_int_equal(hl_loop_post(f->loop, &op), 0);
+            assert_true(hl_loop_enter(f->loop, 0, 0) >= 0);
+        } else { /* or its owner, in the middle of the batch */
+            turn(f);
+            push(f, op);
+            assert_true(hl_loop_enter(f->loop, 0, HL_ENTER_FLUSH) >= 0);
+        }
+        expect_secrets(f);
+        close(fd[1]);
+        close(other[1]);
+        close_fixture(f);
+    }
+}
+
+static void closing_reads_on_above_high_water(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.high_water = 100000, .close_ms = 200});
+    int fd[2];
+    hl_handle h = open_ws(f, fd);
+    turn(f);
+    enum { LEN = 2000000 };
+    hl_block *b = hl_slab_get(f->slab, LEN);
+    memset(hl_block_data(b), 'x', LEN);
+    push(f, (hl_op){.code = HL_OP_SEND,
+                    .handle = h,
+                    .kind = HL_WS_BINARY,
+                    .data = hl_block_data(b),
+                    .len = LEN,
+                    .block = b,
+                    .flags = HL_GIVE});
+    push_code(f, h, HL_OP_CLOSE, 1000);
+    push_code(f, h, HL_OP_READ, 0); /* too late to be obeyed */
+    static uint8_t chunk[50000];
+    for (int i = 0; i < 40; i++) { /* a peer that writes all it has before it reads */
+        for (size_t sent = 0; sent < sizeof chunk;) {
+            ssize_t r = send(fd[1], chunk, sizeof chunk - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+            assert_true(r >= 0 || errno == EAGAIN); /* it must not be cut off */
+            if (r < 0)
+                turn(f);
+            else
+                sent += (size_t)r;
+        }
+        if (i == 0)
+            turn(f);
+    }
+    uint8_t *got = malloc(LEN + 10);
+    peer_read_all(f, fd[1], got, LEN + 10);
+    free(got);
+    close(fd[1]);
+    while (next(f).type != HL_EV_CLOSED)
+        ;
+    close_fixture(f);
+}
+
+static void codes_that_must_not_be_sent_become_1000(void **state)
+{
+    (void)state;
+    static const int32_t codes[] = {5, 999, 1004, 1006, 1015, 70000};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        fixture *f = open_fixture(NULL);
+        int fd[2];
+        hl_handle h = open_ws(f, fd);
+        push_code(f, h, HL_OP_CLOSE, codes[i]);
+        expect_close_frame(f, fd[1], 1000);
+        close(fd[1]);
+        close_fixture(f);
+    }
+}
+
+static void upgrading_a_stream_that_has_ended(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(NULL);
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0);
+    uint8_t frame[32];
+    size_t n = client_frame(frame, 0x81, "early", 5);
+    peer_write(fd[1], frame, n);
+    shutdown(fd[1], SHUT_WR);
+    hl_event e = expect(f, HL_EV_DATA, h);
+    hl_block_ref(e.block);
+    expect(f, HL_EV_END, h);
+    push(f,
+         (hl_op){.code = HL_OP_UPGRADE, .handle = h, .data = e.data, .len = e.len, .block = e.block, .flags = HL_KEEP});
+    hl_event m = expect(f, HL_EV_MESSAGE, h);
+    assert_memory_equal(m.data, "early", 5);
+    assert_int_equal(expect(f, HL_EV_END, h).flags, 1006);
+    hl_block_unref(e.block);
+    close(fd[1]);
+    close_fixture(f);
+}
+
 static void reads_on_while_flushing_so_neither_side_locks_up(void **state)
 {
     (void)state;
@@ -471,6 +608,10 @@ int main(void)
         cmocka_unit_test(message_limit),
         cmocka_unit_test(many_messages_through_a_small_ring),
         cmocka_unit_test(a_flood_does_not_silence_the_others),
+        cmocka_unit_test(events_outlive_the_stream_they_came_from),
+        cmocka_unit_test(closing_reads_on_above_high_water),
+        cmocka_unit_test(codes_that_must_not_be_sent_become_1000),
+        cmocka_unit_test(upgrading_a_stream_that_has_ended),
         cmocka_unit_test(reads_on_while_flushing_so_neither_side_locks_up),
     };
     return cmocka_run_group_tests_name("loop_ws", tests, NULL, NULL);
