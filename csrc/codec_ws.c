@@ -129,9 +129,11 @@ static void input(hl_loop *l, hl_stream *s)
         tell_end(l, s, 1006);
 }
 
-static int64_t room(hl_loop *l, hl_stream *s, uint8_t **where)
+static int64_t room(hl_loop *l, hl_stream *s, uint8_t **where, hl_block **block)
 {
-    return hl_ws_room(&s->ws, l->cache, where);
+    int64_t n = hl_ws_room(&s->ws, l->cache, where);
+    *block = s->ws.message;
+    return n;
 }
 
 static void filled(hl_loop *l, hl_stream *s, size_t n)

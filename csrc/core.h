@@ -5,6 +5,7 @@
  *   event.c   the completion ring, notices        stream.c  a stream's life: input, deadlines, close
  *   output.c  a stream's outgoing queue           codec_*.c what its bytes mean
  *   poll_*.c  backends                            listen.c  listeners, watched descriptors, timers
+ *   spin.c    staying awake before sleeping
  *
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
@@ -13,6 +14,7 @@
 
 #include "hl_loop.h"
 #include "hl_timer.h"
+#include "spin.h"
 #include "table.h"
 
 #include <sys/uio.h>
@@ -128,13 +130,13 @@ struct hl_stream {
 /*
  * What the bytes of a stream mean. input() takes bytes from in_data/in_len and makes events until they are used up, the
  * completion ring is full or the stream pauses; the rest stays for later. room()/filled() let large payloads be
- * received where they belong (hl_ws.h); room may be NULL. close() says goodbye; it returns 1 when the peer's goodbye is
+ * received where they belong (hl_ws.h), in *block; room may be NULL. close() says goodbye; it returns 1 when the peer's goodbye is
  * to be awaited, 0 when there is none. Files that implement it know no backend and no descriptor.
  */
 struct hl_codec {
     const char *name;
     void (*input)(hl_loop *l, hl_stream *s);
-    int64_t (*room)(hl_loop *l, hl_stream *s, uint8_t **where);
+    int64_t (*room)(hl_loop *l, hl_stream *s, uint8_t **where, hl_block **block);
     void (*filled)(hl_loop *l, hl_stream *s, size_t n);
     void (*send)(hl_loop *l, hl_stream *s, const hl_op *op);
     int (*close)(hl_loop *l, hl_stream *s, int32_t code, const void *reason, size_t len);
@@ -191,14 +193,20 @@ struct hl_loop {
     hl_chunk *chunks;               /* free ones */
     struct chunk_page *chunk_pages; /* what they were carved from */
     int backend_error;              /* why config.backend is not in use; 0: it is */
+    const char *backend_step;       /* what failed */
+    uint32_t features;              /* HL_FEATURE_* */
     int broken;                     /* error the backend ended with */
     uint32_t nudged;                /* atomic: hl_loop_wake was called since the last wait */
+    hl_spin spin;
     hl_loop_stats stats;
     hl_block *self, *rings, *pin_block; /* what this, the rings and `pins` lie in */
 };
 
 /* loop.c */
 int hl__has_work(const hl_loop *l); /* there are events, or things to do that may make some: no time to wait */
+/* How long a wait may go on, in ms: `asked` (< 0: without limit), but not past the next timer. */
+int hl__may_wait(const hl_loop *l, int64_t asked);
+int hl__called(const hl_loop *l);   /* another thread has posted something, or asked for the turn to end */
 void hl__clock(hl_loop *l); /* brings `now` up to date */
 static inline hl_slot *hl__slot(hl_loop *l, hl_handle h)
 {
@@ -261,8 +269,11 @@ void hl__stream_input(hl_loop *l, hl_stream *s);
 /* Where a backend may put what it receives next: up to two pieces; returns how many, 0 when memory is short (the stream
  * has then been ended). *direct is the length of the first piece when it belongs to the codec, else 0. */
 int hl__stream_where(hl_loop *l, hl_stream *s, struct iovec iov[2], size_t *direct);
+/* The same for a backend that receives into *block for as long as it takes: room for at least `least` bytes of a message
+ * under way, or a length of 0 (also when memory is short: the stream has then been ended). */
+struct iovec hl__stream_straight(hl_loop *l, hl_stream *s, size_t least, hl_block **block);
 /* `n` bytes have been put there. */
-void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec iov[2], size_t direct, size_t n);
+void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec *iov, size_t direct, size_t n);
 /* The same for bytes that came in a block of their own, a reference to which is taken over. They may come at any time:
  * what the codec does not take yet waits, and so does the end. */
 void hl__stream_took(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, size_t n);

@@ -24,8 +24,10 @@ package csrc
 #cgo nocallback hl_loop_shared
 #cgo noescape hl_loop_backend
 #cgo nocallback hl_loop_backend
-#cgo noescape hl_loop_backend_error
-#cgo nocallback hl_loop_backend_error
+#cgo noescape hl_go_backend_error
+#cgo nocallback hl_go_backend_error
+#cgo noescape hl_loop_features
+#cgo nocallback hl_loop_features
 #cgo noescape hl_loop_enter
 #cgo nocallback hl_loop_enter
 #cgo noescape hl_go_reserve

@@ -58,6 +58,7 @@ static int check(hl_loop_config *c)
     ok &= in_bounds32(&c->high_water, 1u << 20, 2, UINT32_MAX);
     ok &= in_bounds32(&c->low_water, c->high_water / 4 ? c->high_water / 4 : 1, 1, c->high_water - 1);
     ok &= in_bounds32(&c->close_ms, 5000, 1, INT32_MAX);
+    ok &= c->one_thread <= 1 && c->busy_poll_us <= 10000 && c->spin_us <= HL_SPIN_MAX;
     ok &= in_bounds(&c->ws.max_message, 16u << 20, 1, (uint64_t)1 << 62);
     return ok;
 }
@@ -96,7 +97,7 @@ static void free_memory(hl_loop *l)
 #ifdef HL_NO_URING
 static int open_uring(hl_loop *l)
 {
-    (void)l;
+    l->backend_step = "io_uring, not built in";
     return -ENOSYS;
 }
 #else
@@ -137,6 +138,7 @@ hl_loop *hl_loop_new(const hl_loop_config *config, int *error)
     hl_mailbox_init(&l->shared.mailbox);
     hl__clock(l);
     hl_wheel_init(&l->wheel, l->now);
+    hl__spin_init(l);
     l->cache = hl_cache_new(c.slab);
     if (l->cache != NULL && make_rings(l) == 0 &&
         hl__table_init(&l->table, c.slab, c.slots, (uint32_t)sizeof(hl_stream)) == 0)
@@ -341,15 +343,31 @@ int hl__has_work(const hl_loop *l)
     return ready_events(l) > 0 || l->lists[HL_LIST_INPUT].first != NULL || l->lists[HL_LIST_NOTICE].first != NULL;
 }
 
-/* How long the backend may wait, at most `asked`; announces sleep to the mailbox unless it is 0. */
-static int how_long(hl_loop *l, int64_t asked)
+int hl__called(const hl_loop *l)
 {
-    if (asked == 0 || hl__has_work(l))
-        return 0;
+    /* relaxed: a hint that a loop which is awake takes; what it announces is taken by an acquiring exchange */
+    return __atomic_load_n(&l->shared.mailbox.head, __ATOMIC_RELAXED) != NULL ||
+           __atomic_load_n(&l->nudged, __ATOMIC_RELAXED);
+}
+
+int hl__may_wait(const hl_loop *l, int64_t asked)
+{
     int64_t timer = hl_wheel_next(&l->wheel, l->now);
     if (timer >= 0 && (asked < 0 || timer < asked))
         asked = timer;
-    if (asked == 0 || !hl_mailbox_sleep(&l->shared.mailbox))
+    return asked < 0 ? -1 : asked < INT_MAX ? (int)asked : INT_MAX;
+}
+
+/* How long there is nothing to do, at most `asked` ms; negative: without limit. */
+static int idle_time(const hl_loop *l, int64_t asked)
+{
+    return asked == 0 || hl__has_work(l) ? 0 : hl__may_wait(l, asked);
+}
+
+/* Announces to other threads that they have to wake the loop from now on. 0: they already had something to say. */
+static int fall_asleep(hl_loop *l)
+{
+    if (!hl_mailbox_sleep(&l->shared.mailbox))
         return 0;
     /* seq_cst, as in hl_loop_wake: either we see its `nudged`, or it sees that we sleep */
     if (__atomic_exchange_n(&l->nudged, 0, __ATOMIC_SEQ_CST)) {
@@ -357,7 +375,36 @@ static int how_long(hl_loop *l, int64_t asked)
         return 0;
     }
     HL_COUNT(l->stats.waits, 1);
-    return asked < 0 ? -1 : asked < INT_MAX ? (int)asked : INT_MAX;
+    return 1;
+}
+
+/* Those who asked for the turn to end until now are served by its ending. */
+static void serve_nudges(hl_loop *l)
+{
+    /* relaxed: one that is not seen yet is served by the next turn */
+    if (__atomic_load_n(&l->nudged, __ATOMIC_RELAXED))
+        __atomic_exchange_n(&l->nudged, 0, __ATOMIC_ACQ_REL); /* acquire: what they had done before */
+}
+
+/* Receives, waiting for at most `asked` ms if there is nothing to do. Negative: the backend broke. */
+static int await(hl_loop *l, int64_t asked)
+{
+    int64_t idle = idle_time(l, asked);
+    if (idle != 0) {
+        int r = hl__spin(l);
+        if (r > 0)
+            serve_nudges(l);
+        if (r != 0)
+            return r < 0 ? r : 0;
+        idle = idle_time(l, asked); /* spinning takes time */
+    }
+    if (idle == 0 || !fall_asleep(l))
+        return l->backend->wait(l, 0);
+    int r = l->backend->wait(l, idle < 0 ? -1 : idle < INT_MAX ? (int)idle : INT_MAX);
+    hl__spin_learn(l, hl__has_work(l) || hl__called(l));
+    hl_mailbox_awake(&l->shared.mailbox);
+    serve_nudges(l);
+    return r;
 }
 
 static void finish_work(hl_loop *l)
@@ -388,13 +435,7 @@ int hl_loop_enter(hl_loop *l, int64_t timeout_ms, uint32_t flags)
     finish_work(l);
     hl__stage_restart(l);
     if (hl__room(l) > 0) {
-        int timeout = how_long(l, timeout_ms);
-        int r = l->backend->wait(l, timeout);
-        if (timeout != 0) {
-            hl_mailbox_awake(&l->shared.mailbox);
-            /* acquire: what those who asked until now had done before; they are served by our returning */
-            __atomic_exchange_n(&l->nudged, 0, __ATOMIC_ACQ_REL);
-        }
+        int r = await(l, timeout_ms);
         if (r < 0)
             return l->broken = r;
     }
@@ -416,9 +457,16 @@ const char *hl_loop_backend(const hl_loop *l)
     return l->backend->name;
 }
 
-int hl_loop_backend_error(const hl_loop *l)
+int hl_loop_backend_error(const hl_loop *l, const char **step)
 {
+    if (step != NULL)
+        *step = l->backend_step;
     return l->backend_error;
+}
+
+uint32_t hl_loop_features(const hl_loop *l)
+{
+    return l->features;
 }
 
 hl_handle hl_loop_reserve(hl_loop *l)
@@ -435,7 +483,7 @@ void hl_loop_cancel(hl_loop *l, hl_handle h)
 
 void hl_loop_wake(hl_loop *l)
 {
-    __atomic_store_n(&l->nudged, 1, __ATOMIC_SEQ_CST); /* for a loop that does not sleep yet: see how_long */
+    __atomic_store_n(&l->nudged, 1, __ATOMIC_SEQ_CST); /* for a loop that does not sleep yet: see fall_asleep */
     if (hl_mailbox_nudge(&l->shared.mailbox))
         l->backend->wake(l);
 }

@@ -18,6 +18,18 @@ static inline hl_go_slot hl_go_reserve(hl_loop *l)
     return slot;
 }
 
+typedef struct hl_go_failure {
+    int error;
+    const char *step;
+} hl_go_failure;
+
+static inline hl_go_failure hl_go_backend_error(hl_loop *l)
+{
+    hl_go_failure failure;
+    failure.error = hl_loop_backend_error(l, &failure.step);
+    return failure;
+}
+
 // Posts *op with `payload`, which is Go memory that C may look at until the call returns. It comes as an argument of
 // its own because an hl_op that itself points into Go memory may not be passed to C. `op` is an hl_op; its type here
 // spares the run time a search for such pointers.
@@ -50,6 +62,8 @@ type LoopConfig struct {
 	LowWater   uint32 // bytes at which it resumes
 	CloseMs    uint32 // how long an orderly close waits for the peer
 	Backend    Backend
+	OneThread  bool   // whoever drives the loop is locked to one thread until Free
+	BusyPollUs uint32 // io_uring: microseconds of NAPI busy polling, up to 10000
 	Slab       *Slab  // where blocks come from; outlives the loop
 	MaxMessage uint64 // most bytes of a WebSocket message
 }
@@ -80,17 +94,21 @@ type Loop struct {
 // against another descriptor or more memory.
 func NewLoop(config *LoopConfig) (*Loop, error) {
 	c := C.hl_loop_config{
-		ring:       C.uint32_t(config.Ring),
-		batch:      C.uint32_t(config.Batch),
-		recv_size:  C.uint32_t(config.RecvSize),
-		stage_size: C.uint32_t(config.StageSize),
-		slots:      C.uint32_t(config.Slots),
-		high_water: C.uint32_t(config.HighWater),
-		low_water:  C.uint32_t(config.LowWater),
-		close_ms:   C.uint32_t(config.CloseMs),
-		backend:    C.uint32_t(config.Backend),
-		slab:       config.Slab.c,
-		ws:         C.hl_ws_config{max_message: C.uint64_t(config.MaxMessage)},
+		ring:         C.uint32_t(config.Ring),
+		batch:        C.uint32_t(config.Batch),
+		recv_size:    C.uint32_t(config.RecvSize),
+		stage_size:   C.uint32_t(config.StageSize),
+		slots:        C.uint32_t(config.Slots),
+		high_water:   C.uint32_t(config.HighWater),
+		low_water:    C.uint32_t(config.LowWater),
+		close_ms:     C.uint32_t(config.CloseMs),
+		backend:      C.uint32_t(config.Backend),
+		busy_poll_us: C.uint32_t(config.BusyPollUs),
+		slab:         config.Slab.c,
+		ws:           C.hl_ws_config{max_message: C.uint64_t(config.MaxMessage)},
+	}
+	if config.OneThread {
+		c.one_thread = 1
 	}
 	var errno C.int
 	l := &Loop{c: C.hl_loop_new(&c, &errno)}
@@ -162,10 +180,24 @@ func (l *Loop) Stats() LoopStats {
 // Backend names how the loop talks to the kernel: "epoll" or "io_uring".
 func (l *Loop) Backend() string { return C.GoString(C.hl_loop_backend(l.c)) }
 
-// BackendError tells why the backend asked for could not be had (syscall.ENOSYS: it is not built in); nil when it could.
+// BackendError tells what failed when the backend asked for could not be had, and why (syscall.ENOSYS: it is not built
+// in); nil when it could.
 func (l *Loop) BackendError() error {
-	return check("io_uring", int(C.hl_loop_backend_error(l.c)))
+	failure := C.hl_go_backend_error(l.c)
+	return check(C.GoString(failure.step), int(failure.error))
 }
+
+// Feature is something that a backend makes use of where the kernel has it.
+type Feature uint32
+
+// The features.
+const (
+	FeatureOneThread Feature = C.HL_FEATURE_ONE_THREAD // of LoopConfig.OneThread
+	FeatureBusyPoll  Feature = C.HL_FEATURE_BUSY_POLL  // of LoopConfig.BusyPollUs
+)
+
+// Features tells which are in use.
+func (l *Loop) Features() Feature { return Feature(C.hl_loop_features(l.c)) }
 
 // Pollable tells whether readiness of a descriptor can be watched: syscall.EBADF when it is not open, syscall.EPERM for
 // what is always ready (regular files, directories).

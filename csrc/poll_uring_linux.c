@@ -1,87 +1,42 @@
-// go:build !nouring
-
 /*
  * poll_uring_linux.c - the io_uring backend: completions as they are.
  *
  * Receiving is multishot into a ring of provided buffers that are slab blocks: what arrives is delivered where the
- * kernel has put it. Sends of a turn are prepared one by one and leave with the one io_uring_enter that also waits.
- * They are made with MSG_DONTWAIT, so a send is over when it is submitted: a stream never has bytes in the kernel's
- * hands that it could reorder, and a full socket is waited for with a poll, as on epoll.
+ * kernel has put it. The rest of a large message is received straight into the message, one request at a time.
+ *
+ * Sends of a turn are prepared one by one and leave with the one io_uring_enter that also waits. They are made with
+ * MSG_DONTWAIT, so a send is over when it is submitted: a stream never has bytes in the kernel's hands that it could
+ * reorder, and a full socket is waited for with a poll, as on epoll.
  *
  * A request names its slot by its handle with a tag in the eight bits that indices do not use; a completion for a void
  * handle is dropped, its buffer recycled. Before a descriptor is closed, requests on it that the kernel has not seen
  * yet are submitted, or they would meet whatever gets its number next; those that it has seen are cancelled.
  *
- * Sources: io_uring(7), io_uring_setup(2), io_uring_prep_recv_multishot(3), io_uring_setup_buf_ring(3); J. Axboe,
- * "io_uring and networking in 2023". Needs Linux 6.0, which open() finds out by trying.
+ * Nothing is lost when something runs out. Provided buffers (ENOBUFS) or the ring of completions (which the kernel keeps
+ * in a list of its own until there is room: IORING_FEAT_NODROP): what was asked for is asked for again.
+ *
+ * Sources: io_uring(7), io_uring_enter(2), io_uring_prep_recv_multishot(3); J. Axboe, "io_uring and networking in 2023".
  *
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
 #ifndef HL_NO_URING
 
-#include "core.h"
-#include "pages.h"
+#include "uring.h"
 
 #include <errno.h>
-#if !__has_include(<liburing.h>)
-#error "install liburing-dev (Debian, Ubuntu, Alpine) or liburing-devel (Fedora), or build with -tags nouring"
-#endif
-#include <liburing.h>
 #include <poll.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#define SQ_ENTRIES 1024
-#define CQ_ENTRIES 8192
-#define BUFFERS 256u      /* provided to the kernel at a time; a power of two */
-#define BUFFER_MAX 32768u /* bytes of one */
-#define PROVIDED_BYTES (BUFFERS * sizeof(struct io_uring_buf))
-#define GROUP 0
-#define IOVS 64
-#define SCRATCH 256 /* sends of more than one piece that one submission can carry */
+#define STRAIGHT_MIN 16384 /* bytes of room in a message that are worth a receive of their own */
 
-/* What a request is for: the tag in its user data. */
-enum { TAG_RECV = 1, TAG_SEND, TAG_WRITABLE, TAG_ACCEPT, TAG_WATCH, TAG_WAKE, TAG_CANCEL };
+/* hl_slot.poll_mask: requests under way; of a straight receive, its number from bit 16 on. */
+enum { RECEIVING = 1, SENDING = 2, AWAITING_SPACE = 4, ACCEPTING = 8, WATCHING = 16, CANCELLING = 32, STRAIGHT = 64 };
 
-#define CANCELLED_ALL ((uint64_t)TAG_CANCEL << 24 | 1)
-
-/* hl_slot.poll_mask: requests under way. */
-enum { RECEIVING = 1, SENDING = 2, AWAITING_SPACE = 4, ACCEPTING = 8, WATCHING = 16, CANCELLING = 32 };
-
-/* What a message of several pieces needs until it is submitted. */
-typedef struct scratch {
-    struct msghdr header;
-    struct iovec iov[IOVS];
-} scratch;
-
-typedef struct uring_state {
-    struct io_uring ring;
-    struct io_uring_buf_ring *provided;
-    hl_block *block; /* holds this */
-    hl_block *scratch_block;
-    scratch *scratch;
-    uint32_t scratch_used;
-    uint32_t submissions; /* counts them; a slot's mark tells when it last prepared a request */
-    uint32_t buffer_size;
-    uint32_t missing_count;
-    int wake_fd;
-    int woken;                 /* in this wait */
-    uint16_t missing[BUFFERS]; /* buffers that the kernel has used and not got back */
-    hl_block *buffers[BUFFERS];
-} uring_state;
-
-_Static_assert(PROVIDED_BYTES % 4096 == 0, "whole pages");
 _Static_assert((1u << 24) - 1 <= 0x00ffffff, "an index leaves eight bits for the tag");
 
 static uint64_t user_data(const hl_slot *s, uint8_t tag)
 {
     return hl__handle(s) | (uint64_t)tag << 24;
-}
-static uint8_t tag_of(uint64_t data)
-{
-    return (uint8_t)(data >> 24);
 }
 static hl_handle handle_of(uint64_t data)
 {
@@ -90,51 +45,118 @@ static hl_handle handle_of(uint64_t data)
 
 /* ------------------------------------------------------------------ submitting */
 
+static void await_wake(hl_loop *l);
+
+/* From now on the ring belongs to this thread. */
+static int enable(hl_loop *l)
+{
+    hl__uring_state *p = l->poll;
+    if (p->enabled)
+        return 0;
+    /* io_uring_enable_rings(3), which liburing 2.3 declares and does not export */
+    int r = l->features & HL_FEATURE_ONE_THREAD
+                ? io_uring_register((unsigned)p->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0)
+                : 0;
+    if (r < 0)
+        return p->broken = r;
+    p->enabled = 1;
+    await_wake(l);
+    return 0;
+}
+
+/* Hands over what is prepared and all that the kernel has kept back. */
 static void uring_submit(hl_loop *l)
 {
-    uring_state *p = l->poll;
-    while (io_uring_submit(&p->ring) == -EINTR)
-        ;
+    hl__uring_state *p = l->poll;
+    if (p->broken || enable(l) < 0)
+        return;
+    int r;
+    do
+        r = io_uring_submit_and_get_events(&p->ring);
+    while (r == -EINTR);
+    if (r < 0 && r != -EBUSY && r != -EAGAIN)
+        p->broken = r;
     p->submissions++;
-    p->scratch_used = 0;
+    p->gathers_used = 0;
 }
+
+#define SUBMIT_TRIES 1000 /* while the kernel is short of memory for requests */
 
 static struct io_uring_sqe *request(hl_loop *l)
 {
-    uring_state *p = l->poll;
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&p->ring);
-    if (sqe == NULL) {
+    hl__uring_state *p = l->poll;
+    struct io_uring_sqe *sqe = p->broken ? NULL : io_uring_get_sqe(&p->ring);
+    for (int i = 0; sqe == NULL && i < SUBMIT_TRIES && !p->broken; i++) {
         uring_submit(l);
         sqe = io_uring_get_sqe(&p->ring);
     }
-    return sqe;
+    if (sqe == NULL && !p->broken)
+        p->broken = -ENOMEM;
+    return sqe != NULL ? sqe : &p->nowhere;
 }
 
 /* Ends the preparation of a slot's request. */
 static void prepared(hl_loop *l, hl_slot *s, struct io_uring_sqe *sqe, uint8_t tag, uint32_t under_way)
 {
-    uring_state *p = l->poll;
+    hl__uring_state *p = l->poll;
     io_uring_sqe_set_data64(sqe, user_data(s, tag));
     s->poll_mask |= under_way;
     s->head.mark = p->submissions;
 }
 
-static void cancel(hl_loop *l, hl_slot *s, uint8_t tag)
+static void cancel(hl_loop *l, uint64_t data)
 {
     struct io_uring_sqe *sqe = request(l);
-    io_uring_prep_cancel64(sqe, user_data(s, tag), 0);
+    io_uring_prep_cancel64(sqe, data, 0);
     io_uring_sqe_set_data64(sqe, (uint64_t)TAG_CANCEL << 24);
+}
+
+/* The user data of the stream's receive. */
+static uint64_t receive_data(const hl_slot *s)
+{
+    if (s->poll_mask & STRAIGHT)
+        return (uint64_t)TAG_STRAIGHT << 24 | s->poll_mask >> 16;
+    return user_data(s, TAG_RECV);
+}
+
+static void cancel_receive(hl_loop *l, hl_stream *s)
+{
+    if (!(s->slot.poll_mask & CANCELLING))
+        cancel(l, receive_data(&s->slot));
+    s->slot.poll_mask |= CANCELLING;
+}
+
+/* Receives the rest of a message where it belongs, if there is one that is worth it. */
+static int receive_straight(hl_loop *l, hl_stream *s)
+{
+    hl__uring_state *p = l->poll;
+    if (p->idle_count == 0)
+        return 0;
+    hl_block *block = NULL;
+    struct iovec where = hl__stream_straight(l, s, STRAIGHT_MIN, &block);
+    if (where.iov_len == 0)
+        return 0;
+    uint32_t id = p->idle[--p->idle_count];
+    hl_block_ref(block);
+    p->straights[id] = (hl__straight){hl__handle(&s->slot), block, where};
+    struct io_uring_sqe *sqe = request(l);
+    io_uring_prep_recv(sqe, s->slot.fd, where.iov_base, where.iov_len, 0);
+    prepared(l, &s->slot, sqe, TAG_STRAIGHT, RECEIVING | STRAIGHT | id << 16);
+    io_uring_sqe_set_data64(sqe, receive_data(&s->slot));
+    return 1;
 }
 
 static void receive(hl_loop *l, hl_stream *s)
 {
+    if (receive_straight(l, s) || s->slot.ended)
+        return;
     struct io_uring_sqe *sqe = request(l);
     if (s->oneshot)
         io_uring_prep_recv(sqe, s->slot.fd, NULL, 0, 0);
     else
         io_uring_prep_recv_multishot(sqe, s->slot.fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = GROUP;
+    sqe->buf_group = HL__GROUP;
     prepared(l, &s->slot, sqe, TAG_RECV, RECEIVING);
 }
 
@@ -155,161 +177,10 @@ static void watch(hl_loop *l, hl_slot *s)
 
 static void await_wake(hl_loop *l)
 {
-    uring_state *p = l->poll;
+    hl__uring_state *p = l->poll;
     struct io_uring_sqe *sqe = request(l);
     io_uring_prep_poll_multishot(sqe, p->wake_fd, POLLIN);
     io_uring_sqe_set_data64(sqe, (uint64_t)TAG_WAKE << 24);
-}
-
-/* ------------------------------------------------------------------ buffers */
-
-static void provide(uring_state *p, uint16_t id, hl_block *b, int offset)
-{
-    p->buffers[id] = b;
-    io_uring_buf_ring_add(p->provided, hl_block_data(b), p->buffer_size, id, io_uring_buf_ring_mask(BUFFERS), offset);
-}
-
-/* Gives the kernel blocks in the place of those that it has filled. What memory is short for is tried again later. */
-static void replenish(hl_loop *l)
-{
-    uring_state *p = l->poll;
-    int n = 0;
-    while (p->missing_count > 0) {
-        hl_block *b = hl_cache_get(l->cache, p->buffer_size);
-        if (b == NULL) {
-            HL_COUNT(l->stats.nomem, 1);
-            break;
-        }
-        provide(p, p->missing[--p->missing_count], b, n++);
-    }
-    if (n > 0)
-        io_uring_buf_ring_advance(p->provided, n);
-}
-
-/* Takes the buffer of a completion out of the ring. */
-static hl_block *taken_buffer(uring_state *p, const struct io_uring_cqe *cqe)
-{
-    uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-    hl_block *b = p->buffers[id];
-    p->buffers[id] = NULL;
-    p->missing[p->missing_count++] = id;
-    return b;
-}
-
-/* ------------------------------------------------------------------ opening, closing */
-
-static void free_state(uring_state *p)
-{
-    for (uint32_t i = 0; i < BUFFERS; i++)
-        hl_block_unref(p->buffers[i]);
-    hl_block_unref(p->scratch_block);
-    if (p->provided != NULL)
-        hl__pages_unmap(p->provided, PROVIDED_BYTES);
-    if (p->wake_fd >= 0)
-        close(p->wake_fd);
-    hl_block_unref(p->block);
-}
-
-/* Tries a multishot receive, which no feature flag announces (Linux 6.0). With a byte to receive and no buffer provided
- * yet, a kernel that knows it says so. */
-static int try_multishot(uring_state *p)
-{
-    int fd[2], result = -EIO;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
-        return -errno;
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&p->ring);
-    io_uring_prep_recv_multishot(sqe, fd[0], NULL, 0, 0);
-    sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = GROUP;
-    struct io_uring_cqe *cqe;
-    if (write(fd[1], "", 1) == 1 && io_uring_submit(&p->ring) == 1 && io_uring_wait_cqe(&p->ring, &cqe) == 0) {
-        result = cqe->res;
-        io_uring_cqe_seen(&p->ring, cqe);
-    }
-    close(fd[0]);
-    close(fd[1]);
-    return result == -ENOBUFS ? 0 : result;
-}
-
-static int set_up(hl_loop *l, uring_state *p)
-{
-    struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_CLAMP,
-                                     .cq_entries = CQ_ENTRIES};
-    int r = io_uring_queue_init_params(SQ_ENTRIES, &p->ring, &params);
-    if (r < 0)
-        return r;
-    struct io_uring_buf_reg buffers = {.ring_addr = (uintptr_t)p->provided, .ring_entries = BUFFERS, .bgid = GROUP};
-    r = io_uring_register_buf_ring(&p->ring, &buffers, 0);
-    if (r == 0)
-        r = try_multishot(p);
-    if (r < 0) {
-        io_uring_queue_exit(&p->ring);
-        return r;
-    }
-    l->poll = p;
-    for (p->missing_count = 0; p->missing_count < BUFFERS; p->missing_count++)
-        p->missing[p->missing_count] = (uint16_t)p->missing_count;
-    replenish(l);
-    await_wake(l);
-    return 0;
-}
-
-static int uring_open(hl_loop *l)
-{
-    hl_block *b = hl_slab_get(l->config.slab, sizeof(uring_state));
-    if (b == NULL)
-        return -ENOMEM;
-    uring_state *p = (uring_state *)hl_block_data(b);
-    memset(p, 0, sizeof *p);
-    p->block = b;
-    p->buffer_size = l->config.recv_size < BUFFER_MAX ? l->config.recv_size : BUFFER_MAX;
-    p->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    int r = p->wake_fd < 0 ? -errno : 0;
-    p->scratch_block = hl_slab_get(l->config.slab, SCRATCH * sizeof(scratch));
-    p->provided = hl__pages_map(PROVIDED_BYTES);
-    if (r == 0 && (p->scratch_block == NULL || p->provided == NULL))
-        r = -ENOMEM;
-    if (r == 0) {
-        p->scratch = (scratch *)hl_block_data(p->scratch_block);
-        r = set_up(l, p);
-    }
-    if (r < 0) {
-        l->poll = NULL;
-        free_state(p);
-    }
-    return r;
-}
-
-/* Cancels what is under way and waits for that: a request keeps its socket open, and io_uring_queue_exit leaves the
- * clean-up to a kernel thread. */
-static void cancel_all(uring_state *p)
-{
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&p->ring);
-    if (sqe == NULL && io_uring_submit(&p->ring) >= 0)
-        sqe = io_uring_get_sqe(&p->ring);
-    if (sqe == NULL)
-        return;
-    io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-    io_uring_sqe_set_data64(sqe, CANCELLED_ALL);
-    if (io_uring_submit(&p->ring) < 0)
-        return;
-    struct io_uring_cqe *cqe;
-    struct __kernel_timespec second = {.tv_sec = 1};
-    for (int done = 0; !done && io_uring_wait_cqe_timeout(&p->ring, &cqe, &second) == 0;) {
-        done = cqe->user_data == CANCELLED_ALL;
-        if (tag_of(cqe->user_data) == TAG_ACCEPT && cqe->res >= 0)
-            close(cqe->res);
-        io_uring_cqe_seen(&p->ring, cqe);
-    }
-}
-
-static void uring_close(hl_loop *l)
-{
-    uring_state *p = l->poll;
-    cancel_all(p);
-    io_uring_queue_exit(&p->ring);
-    free_state(p);
-    l->poll = NULL;
 }
 
 /* ------------------------------------------------------------------ slots */
@@ -345,7 +216,7 @@ static int uring_change(hl_loop *l, hl_slot *s, uint32_t readiness)
         if (readiness != 0 && !(s->listed & 1u << HL_LIST_BACKEND))
             watch(l, s);
     } else if (!(s->poll_mask & CANCELLING)) {
-        cancel(l, s, TAG_WATCH); /* its last completion asks again */
+        cancel(l, user_data(s, TAG_WATCH)); /* its last completion asks again */
         s->poll_mask |= CANCELLING;
     }
     return 0;
@@ -353,17 +224,19 @@ static int uring_change(hl_loop *l, hl_slot *s, uint32_t readiness)
 
 static void uring_detach(hl_loop *l, hl_slot *s)
 {
-    static const struct {
+    const struct {
         uint32_t under_way;
-        uint8_t tag;
-    } requests[] = {
-        {RECEIVING, TAG_RECV}, {AWAITING_SPACE, TAG_WRITABLE}, {ACCEPTING, TAG_ACCEPT}, {WATCHING, TAG_WATCH}};
-    uring_state *p = l->poll;
+        uint64_t data;
+    } requests[] = {{RECEIVING, receive_data(s)},
+                    {AWAITING_SPACE, user_data(s, TAG_WRITABLE)},
+                    {ACCEPTING, user_data(s, TAG_ACCEPT)},
+                    {WATCHING, user_data(s, TAG_WATCH)}};
+    hl__uring_state *p = l->poll;
     if (s->poll_mask != 0 && s->head.mark == p->submissions)
         uring_submit(l); /* nothing that the kernel has not seen may outlive the descriptor */
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
         if (s->poll_mask & requests[i].under_way)
-            cancel(l, s, requests[i].tag);
+            cancel(l, requests[i].data);
     s->poll_mask = 0;
 }
 
@@ -382,28 +255,25 @@ static int uring_hold(hl_loop *l, hl_stream *s)
 {
     if (!(s->slot.poll_mask & RECEIVING))
         return 1;
-    if (!(s->slot.poll_mask & CANCELLING)) {
-        cancel(l, &s->slot, TAG_RECV);
-        s->slot.poll_mask |= CANCELLING;
-    }
+    cancel_receive(l, s);
     return 0; /* its last completion, behind all that it has received, tells */
 }
 
 static void uring_send(hl_loop *l, hl_stream *s)
 {
-    uring_state *p = l->poll;
+    hl__uring_state *p = l->poll;
     if (s->slot.poll_mask & SENDING)
         return;
-    if (p->scratch_used == SCRATCH)
+    if (p->gathers_used == HL__GATHERS)
         uring_submit(l);
-    scratch *x = &p->scratch[p->scratch_used];
-    int count = hl__output_gather(s, x->iov, IOVS);
+    hl__gather *x = &p->gathers[p->gathers_used];
+    int count = hl__output_gather(s, x->iov, HL__IOVS);
     struct io_uring_sqe *sqe = request(l);
     if (count == 1) {
         io_uring_prep_send(sqe, s->slot.fd, x->iov[0].iov_base, x->iov[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
     } else {
-        x = &p->scratch[p->scratch_used++]; /* request() may have submitted, which lets the scratch start anew */
-        count = hl__output_gather(s, x->iov, IOVS);
+        x = &p->gathers[p->gathers_used++]; /* request() may have submitted, which lets the gathers start anew */
+        count = hl__output_gather(s, x->iov, HL__IOVS);
         x->header = (struct msghdr){.msg_iov = x->iov, .msg_iovlen = (size_t)count};
         io_uring_prep_sendmsg(sqe, s->slot.fd, &x->header, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
@@ -437,20 +307,15 @@ static void sent(hl_loop *l, hl_stream *s, int n)
         uring_send(l, s); /* the rest, or what has come behind it; a full socket says so */
 }
 
-static void received(hl_loop *l, hl_stream *s, const struct io_uring_cqe *cqe)
+/* What follows a completion of the stream's receive: `result` is an error, 0 for the end, or a number of bytes. */
+static void go_on_receiving(hl_loop *l, hl_stream *s, int result)
 {
-    uring_state *p = l->poll;
-    hl_block *b = cqe->flags & IORING_CQE_F_BUFFER ? taken_buffer(p, cqe) : NULL;
-    if (!(cqe->flags & IORING_CQE_F_MORE))
-        s->slot.poll_mask &= ~(uint32_t)(RECEIVING | CANCELLING);
-    if (cqe->res > 0)
-        hl__stream_took(l, s, b, hl_block_data(b), (size_t)cqe->res);
-    else if (b != NULL)
-        hl_cache_unref(l->cache, b);
-    if (cqe->res == 0)
+    if (s->slot.ended)
+        return;
+    if (result == 0)
         hl__stream_finished(l, s, 0);
-    else if (cqe->res < 0 && cqe->res != -ENOBUFS && cqe->res != -ECANCELED && cqe->res != -EINTR)
-        hl__stream_finished(l, s, cqe->res);
+    else if (result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EINTR)
+        hl__stream_finished(l, s, result);
     if (!s->slot.ended && s->quiescing == HL_QUIESCE_HOLDING && !(s->slot.poll_mask & RECEIVING))
         hl__held(l, s);
     if (s->slot.ended || s->pauses & HL_PAUSE_END || s->in_end != 0)
@@ -458,10 +323,50 @@ static void received(hl_loop *l, hl_stream *s, const struct io_uring_cqe *cqe)
     if (!(s->slot.poll_mask & RECEIVING)) {
         if (reads(s))
             hl__list_add(l, &s->slot, HL_LIST_BACKEND); /* asked again when there are buffers */
-    } else if (!reads(s) && !(s->slot.poll_mask & CANCELLING)) {
-        cancel(l, &s->slot, TAG_RECV);
-        s->slot.poll_mask |= CANCELLING;
+    } else if (!reads(s)) {
+        cancel_receive(l, s);
     }
+}
+
+/* Whether the stream is in the middle of a message that is better received straight. */
+static int in_large_message(hl_loop *l, hl_stream *s)
+{
+    hl_block *block;
+    return reads(s) && hl__stream_straight(l, s, STRAIGHT_MIN, &block).iov_len > 0;
+}
+
+static void received(hl_loop *l, hl_stream *s, const struct io_uring_cqe *cqe)
+{
+    hl__uring_state *p = l->poll;
+    hl_block *b = cqe->flags & IORING_CQE_F_BUFFER ? hl__uring_buffer(p, cqe) : NULL;
+    if (!(cqe->flags & IORING_CQE_F_MORE))
+        s->slot.poll_mask &= ~(uint32_t)(RECEIVING | CANCELLING);
+    if (cqe->res > 0)
+        hl__stream_took(l, s, b, hl_block_data(b), (size_t)cqe->res);
+    else if (b != NULL)
+        hl_cache_unref(l->cache, b);
+    go_on_receiving(l, s, cqe->res);
+    if (cqe->res == (int)p->buffer_size && s->slot.poll_mask & RECEIVING && in_large_message(l, s))
+        cancel_receive(l, s); /* its last completion leads to receive_straight */
+}
+
+static void received_straight(hl_loop *l, const struct io_uring_cqe *cqe)
+{
+    hl__uring_state *p = l->poll;
+    uint32_t id = cqe->user_data & (HL__STRAIGHTS - 1);
+    hl__straight done = p->straights[id];
+    p->straights[id].block = NULL;
+    p->idle[p->idle_count++] = (uint16_t)id;
+    hl_stream *s = (hl_stream *)hl__slot(l, done.stream);
+    if (s == NULL || s->slot.ended) {
+        HL_COUNT(l->stats.stale_events, 1);
+    } else {
+        s->slot.poll_mask &= 0xffff & ~(uint32_t)(RECEIVING | CANCELLING | STRAIGHT);
+        if (cqe->res > 0)
+            hl__stream_received(l, s, &done.where, done.where.iov_len, (size_t)cqe->res);
+        go_on_receiving(l, s, cqe->res);
+    }
+    hl_cache_unref(l->cache, done.block);
 }
 
 static void watched(hl_loop *l, hl_slot *s, int events)
@@ -503,7 +408,7 @@ static void writable(hl_loop *l, hl_stream *s)
 
 static void woken(hl_loop *l, const struct io_uring_cqe *cqe)
 {
-    uring_state *p = l->poll;
+    hl__uring_state *p = l->poll;
     uint64_t count;
     while (read(p->wake_fd, &count, sizeof count) < 0 && errno == EINTR)
         ;
@@ -516,21 +421,21 @@ static void woken(hl_loop *l, const struct io_uring_cqe *cqe)
 /* A completion whose slot is gone. */
 static void drop(hl_loop *l, const struct io_uring_cqe *cqe)
 {
-    uint8_t tag = tag_of(cqe->user_data);
+    uint8_t tag = hl__tag_of(cqe->user_data);
     HL_COUNT(l->stats.stale_events, 1);
     if (cqe->flags & IORING_CQE_F_BUFFER)
-        hl_cache_unref(l->cache, taken_buffer(l->poll, cqe));
+        hl_cache_unref(l->cache, hl__uring_buffer(l->poll, cqe));
     if (tag == TAG_ACCEPT && cqe->res >= 0)
         close(cqe->res);
 }
 
 static void dispatch(hl_loop *l, const struct io_uring_cqe *cqe)
 {
-    uint8_t tag = tag_of(cqe->user_data);
+    uint8_t tag = hl__tag_of(cqe->user_data);
     if (tag == TAG_CANCEL)
         return; /* whether it came in time shows in the completion of what it cancels */
-    if (tag == TAG_WAKE) {
-        woken(l, cqe);
+    if (tag == TAG_WAKE || tag == TAG_STRAIGHT) {
+        (tag == TAG_WAKE ? woken : received_straight)(l, cqe);
         return;
     }
     hl_slot *s = hl__slot(l, handle_of(cqe->user_data));
@@ -571,18 +476,18 @@ static void ask_again(hl_loop *l)
 /* Submits, waits, and brings the clock up to date. 0, ENTER_SHORT or a negative errno. */
 static int enter(hl_loop *l, int timeout_ms)
 {
-    uring_state *p = l->poll;
+    hl__uring_state *p = l->poll;
     struct io_uring_cqe *cqe;
     struct __kernel_timespec ts = {.tv_sec = timeout_ms / 1000, .tv_nsec = (long long)(timeout_ms % 1000) * 1000000};
     int r;
-    if (io_uring_cq_ready(&p->ring) > 0)
-        timeout_ms = 0;
-    if (timeout_ms == 0)
+    if (p->broken || enable(l) < 0)
+        return p->broken;
+    if (io_uring_cq_ready(&p->ring) > 0 || timeout_ms == 0)
         r = io_uring_submit_and_get_events(&p->ring);
     else
         r = io_uring_submit_and_wait_timeout(&p->ring, &cqe, 1, timeout_ms > 0 ? &ts : NULL, NULL);
     p->submissions++;
-    p->scratch_used = 0;
+    p->gathers_used = 0;
     hl__clock(l);
     if (r == -EINTR || r == -EBUSY || r == -EAGAIN)
         return ENTER_SHORT; /* a signal, or completions to be taken first */
@@ -592,7 +497,7 @@ static int enter(hl_loop *l, int timeout_ms)
 /* Dispatches completions while there is room for what they say. */
 static void reap(hl_loop *l)
 {
-    uring_state *p = l->poll;
+    hl__uring_state *p = l->poll;
     struct io_uring_cqe *cqe;
     while (hl__room(l) > 0 && io_uring_peek_cqe(&p->ring, &cqe) == 0) {
         struct io_uring_cqe copy = *cqe;
@@ -603,11 +508,11 @@ static void reap(hl_loop *l)
 
 static int uring_wait(hl_loop *l, int timeout_ms)
 {
-    uring_state *p = l->poll;
+    hl__uring_state *p = l->poll;
     uint64_t until = l->now + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0);
     p->woken = 0;
     for (;;) {
-        replenish(l);
+        hl__uring_replenish(l);
         ask_again(l);
         int r = enter(l, timeout_ms);
         if (r < 0)
@@ -617,14 +522,16 @@ static int uring_wait(hl_loop *l, int timeout_ms)
         /* Completions of cancellations and sends are nobody's business: they must not end a wait. */
         if (timeout_ms == 0 || r == ENTER_SHORT || p->woken || hl__has_work(l) || (timeout_ms > 0 && l->now >= until))
             return 0;
-        if (timeout_ms > 0)
-            timeout_ms = (int)(until - l->now);
+        /* Output that has stalled meanwhile may have set a timer. */
+        timeout_ms = hl__may_wait(l, timeout_ms > 0 ? (int64_t)(until - l->now) : -1);
+        if (timeout_ms == 0)
+            return 0;
     }
 }
 
 static void uring_wake(hl_loop *l)
 {
-    uring_state *p = l->poll;
+    hl__uring_state *p = l->poll;
     uint64_t one = 1;
     while (write(p->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
         ;
@@ -632,8 +539,8 @@ static void uring_wake(hl_loop *l)
 
 const hl_backend hl__uring = {
     .name = "io_uring",
-    .open = uring_open,
-    .close = uring_close,
+    .open = hl__uring_open,
+    .close = hl__uring_close,
     .attach = uring_attach,
     .change = uring_change,
     .detach = uring_detach,

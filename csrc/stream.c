@@ -153,32 +153,44 @@ void hl__stream_input(hl_loop *l, hl_stream *s)
         l->backend->resume(l, s);
 }
 
+static void short_of_memory(hl_loop *l, hl_stream *s)
+{
+    HL_COUNT(l->stats.nomem, 1);
+    hl__end(l, &s->slot, -ENOMEM);
+}
+
+struct iovec hl__stream_straight(hl_loop *l, hl_stream *s, size_t least, hl_block **block)
+{
+    uint8_t *where = NULL;
+    int64_t room = s->state <= HL_CLOSING && s->codec->room != NULL ? s->codec->room(l, s, &where, block) : 0;
+    if (room < 0)
+        short_of_memory(l, s);
+    if (room < (int64_t)least)
+        room = 0;
+    return (struct iovec){where, (size_t)room < DIRECT_MAX ? (size_t)room : DIRECT_MAX};
+}
+
 int hl__stream_where(hl_loop *l, hl_stream *s, struct iovec iov[2], size_t *direct)
 {
     int n = 0;
+    hl_block *block;
+    iov[0] = hl__stream_straight(l, s, 1, &block);
+    if (s->slot.ended)
+        return 0;
+    *direct = iov[0].iov_len;
+    if (*direct > 0)
+        n++;
     uint8_t *where;
-    *direct = 0;
-    if (s->state <= HL_CLOSING && s->codec->room != NULL) {
-        int64_t room = s->codec->room(l, s, &where);
-        if (room > 0) {
-            *direct = (size_t)room < DIRECT_MAX ? (size_t)room : DIRECT_MAX;
-            iov[n++] = (struct iovec){where, *direct};
-        }
-        if (room < 0)
-            goto nomem;
-    }
     size_t room = hl__recv_room(l, l->config.recv_size / 2, &where);
-    if (room == 0)
-        goto nomem;
+    if (room == 0) {
+        short_of_memory(l, s);
+        return 0;
+    }
     iov[n++] = (struct iovec){where, room < l->config.recv_size ? room : l->config.recv_size};
     return n;
-nomem:
-    HL_COUNT(l->stats.nomem, 1);
-    hl__end(l, &s->slot, -ENOMEM);
-    return 0;
 }
 
-void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec iov[2], size_t direct, size_t n)
+void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec *iov, size_t direct, size_t n)
 {
     HL_COUNT(s->stats.received, n);
     s->last_received = (uint32_t)l->now;

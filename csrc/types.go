@@ -99,6 +99,8 @@ type LoopStats struct {
 	StaleEvents  uint64 // kernel events dropped for the same reason
 	Letters      uint64 // letters taken from the mailbox
 	Waits        uint64 // turns that asked the kernel to wait
+	Spins        uint64 // turns that stayed awake for a while first
+	SpinHits     uint64 // ... and found something to do
 	Wakeups      uint64 // times another thread had to wake the loop
 	Accepted     uint64 // connections
 	AcceptPauses uint64 // times accepting paused for want of descriptors or memory

@@ -26,6 +26,11 @@
  *           Above `high_water` bytes of unsent output reading pauses by itself until they fall to `low_water`: a peer
  *           that sends and never reads is answered by TCP's own flow control, and no byte is lost.
  *
+ * Waiting   A turn with nothing to do sleeps in the kernel, until something comes, a timer is due, or another thread wakes
+ *           it: an idle loop makes no system call. With config.spin_us it first asks the kernel without sleeping, for a
+ *           time that doubles, up to spin_us, while messages come that soon, and halves, down to nothing, while they do
+ *           not.
+ *
  * Memory    An event's bytes stay valid until the next hl_loop_enter without HL_ENTER_FLUSH. To keep them longer,
  *           take a reference to event.block before.
  *
@@ -57,7 +62,12 @@ typedef struct hl_loop_config {
     uint32_t low_water;  /* bytes at which it resumes; 0: a quarter of high_water */
     uint32_t close_ms;   /* how long an orderly close waits for the peer; 0: 5000 */
     uint32_t backend;    /* HL_BACKEND_*; 0: the default, epoll */
-    uint32_t reserved;
+    uint32_t one_thread; /* 1: one and the same thread makes all calls marked "owner", from the first hl_loop_enter to
+                            hl_loop_free; io_uring then does less work (SINGLE_ISSUER, DEFER_TASKRUN; Linux 6.1) */
+    uint32_t busy_poll_us; /* io_uring: how long a wait polls the network card's queue (NAPI) before it sleeps, up to
+                            10000; 0: not at all. For latency at the cost of a processor (Linux 6.9) */
+    uint32_t spin_us;    /* how long a turn that follows a busy one looks for more before it sleeps, up to 1000; 0: not
+                            at all. The loop spends less of it while spinning finds nothing (hl_loop_stats.spins) */
     hl_slab *slab;       /* where blocks come from; outlives the loop */
     hl_ws_config ws;     /* limits of the WebSocket codec; max_message 0: 16 MiB; client has to be 0 */
 } hl_loop_config;
@@ -211,6 +221,8 @@ typedef struct hl_loop_stats {
     uint64_t stale_events;  /* kernel events dropped for the same reason */
     uint64_t letters;       /* taken from the mailbox */
     uint64_t waits;         /* turns that asked the kernel with a timeout other than 0 */
+    uint64_t spins;         /* turns that stayed awake for a while first */
+    uint64_t spin_hits;     /* ... and found something to do */
     uint64_t wakeups;       /* times another thread had to wake the loop */
     uint64_t accepted;      /* connections */
     uint64_t accept_pauses; /* times accepting paused for want of descriptors or memory */
@@ -235,8 +247,16 @@ hl_shared *hl_loop_shared(hl_loop *l);
 /* "epoll" or "io_uring". */
 const char *hl_loop_backend(const hl_loop *l);
 
-/* Why the backend asked for could not be had, as a negative errno value (-ENOSYS: not built in); 0 when it could. */
-int hl_loop_backend_error(const hl_loop *l);
+/* Why the backend asked for could not be had, as a negative errno value (-ENOSYS: not built in); 0 when it could.
+ * `step`, which may be NULL, gets what failed ("io_uring_setup", say), a constant, or NULL. */
+int hl_loop_backend_error(const hl_loop *l, const char **step);
+
+/* What the backend makes use of, HL_FEATURE_*: parts that a config asked for and the kernel lacks are missing. */
+enum {
+    HL_FEATURE_ONE_THREAD = 1, /* hl_loop_config.one_thread */
+    HL_FEATURE_BUSY_POLL = 2   /* hl_loop_config.busy_poll_us */
+};
+uint32_t hl_loop_features(const hl_loop *l);
 
 /* flags of hl_loop_enter */
 enum {

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"fmt"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
@@ -17,7 +18,7 @@ import (
 const yieldInterval = 2 * time.Millisecond
 
 // Run drives the loop until Close and returns nil, or the error that broke it. It does so on a goroutine of its own,
-// which is locked to a thread when that is to be pinned. ErrBusy when it is being driven already, ErrLoopClosed when it
+// which is locked to a thread where that is of use. ErrBusy when it is being driven already, ErrLoopClosed when it
 // was closed before.
 func (l *Loop) Run() error {
 	if err := l.drive(); err != nil {
@@ -31,8 +32,12 @@ func (l *Loop) Run() error {
 // Turn is one turn on the caller's goroutine, waiting up to timeoutMs milliseconds (0: not at all; below 0: without
 // limit) when nothing is ready. It returns the number of events that were handled; everything that their targets asked
 // for has been done, too. ErrBusy when the loop is being driven already, ErrLoopClosed when it is closed before or
-// meanwhile; any other error has ended the loop. runtime.Goexit in a callback ends the caller's goroutine as it should.
+// meanwhile, syscall.EINVAL with Config.RunOnly; any other error has ended the loop. runtime.Goexit in a callback ends
+// the caller's goroutine as it should.
 func (l *Loop) Turn(timeoutMs int64) (int, error) {
+	if l.runOnly {
+		return 0, errRunOnly
+	}
 	if err := l.drive(); err != nil {
 		return 0, err
 	}
@@ -50,6 +55,8 @@ func (l *Loop) Turn(timeoutMs int64) (int, error) {
 	}
 	return n, err
 }
+
+var errRunOnly = fmt.Errorf("loop: Turn with Config.RunOnly: %w", syscall.EINVAL)
 
 // drive makes the caller the one who drives the loop.
 func (l *Loop) drive() error {
@@ -85,19 +92,35 @@ func (l *Loop) fail(err error) {
 	l.closing.Store(true)
 }
 
-// spin is Run's goroutine. When a callback ends it, another takes its place and goes on behind that callback.
+// spin is Run's goroutine. It is locked to a thread when that is to be pinned, or when the kernel expects one and the
+// same; else the thread may change: every yield of a locked goroutine costs two thread switches.
 func (l *Loop) spin() {
-	if len(l.cpus) > 0 { // else the thread may change: every yield of a locked goroutine costs two thread switches
+	locked := len(l.cpus) > 0 || l.core.Features()&csrc.FeatureOneThread != 0
+	if locked {
 		runtime.LockOSThread()
 		l.pin()
 	}
 	l.owner.Store(gid.Current())
+	l.turns(locked)
+	if locked && !l.pinned.Load() {
+		runtime.UnlockOSThread() // whereas a pinned thread ends with its goroutine
+	}
+}
+
+// turns drives the loop until it is closed, and ends it. A callback that ends the goroutine does not end that: another
+// goroutine goes on behind it, or, since a locked thread is not to be had by another, the deferred function does.
+func (l *Loop) turns(locked bool) {
 	defer func() {
-		if l.inCallback() {
-			l.failed(goexit)
-			l.owner.Store(0)
-			go l.spin()
+		if !l.inCallback() {
+			return
 		}
+		l.failed(goexit)
+		if locked {
+			l.turns(locked)
+			return
+		}
+		l.owner.Store(0)
+		go l.spin()
 	}()
 	for !l.closing.Load() {
 		if _, err := l.once(-1); err != nil {
@@ -105,9 +128,6 @@ func (l *Loop) spin() {
 		}
 	}
 	l.teardown()
-	if len(l.cpus) > 0 && !l.pinned.Load() {
-		runtime.UnlockOSThread() // whereas a pinned thread ends with its goroutine
-	}
 }
 
 // once is one turn. It returns the number of events handled.
@@ -214,16 +234,13 @@ func (l *Loop) failed(cause any) {
 	}
 }
 
-// teardown ends the loop. A callback that ends the goroutine meanwhile has another one go on.
+// teardown ends the loop. When a callback ends the goroutine meanwhile, the deferred function goes on, on the thread that
+// the core may insist on.
 func (l *Loop) teardown() {
 	defer func() {
 		if l.inCallback() {
 			l.failed(goexit)
-			l.owner.Store(0)
-			go func() {
-				l.owner.Store(gid.Current())
-				l.teardown()
-			}()
+			l.teardown()
 		}
 	}()
 	l.barrier()

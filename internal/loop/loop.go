@@ -27,6 +27,7 @@ type Config struct {
 	MaxMessage   uint64        // bytes of a received WebSocket message; 0: 16 MiB
 	QueueLimit   uint64        // most unsent bytes that Send queues for one stream; 0: 64 MiB
 	Backend      string        // "epoll", "io_uring"; "": what HIOLOAD_BACKEND says, else epoll
+	RunOnly      bool          // Turn will not be called: Run may claim a thread for itself, which io_uring likes
 	Pool         *Pool         // where memory comes from; nil: one of the loop's own, without a limit
 	CPUs         []int         // Run pins its thread to these; none: to no CPU in particular
 	Logger       *slog.Logger  // for panics in callbacks; nil: slog.Default
@@ -54,6 +55,8 @@ type Loop struct {
 	limit  uint64
 	cpus   []int
 	log    *slog.Logger
+
+	runOnly bool
 
 	owner   atomic.Uintptr // gid of the goroutine that is driving; 0: none, or not known
 	driving atomic.Bool    // somebody is, or has torn the loop down
@@ -94,6 +97,7 @@ func New(cfg Config) (*Loop, error) {
 		limit:   cfg.QueueLimit,
 		cpus:    cfg.CPUs,
 		log:     cfg.Logger,
+		runOnly: cfg.RunOnly,
 		done:    make(chan struct{}),
 		started: time.Now(),
 	}
@@ -124,6 +128,7 @@ func New(cfg Config) (*Loop, error) {
 	}
 	core, err := csrc.NewLoop(&csrc.LoopConfig{
 		Backend:    backend,
+		OneThread:  cfg.RunOnly,
 		Ring:       cfg.Ring,
 		Batch:      cfg.Batch,
 		RecvSize:   cfg.RecvSize,

@@ -49,12 +49,14 @@ static inline fixture *open_fixture(const hl_loop_config *with)
     const char *backend = getenv("HL_TEST_BACKEND"); /* "epoll", "io_uring": the same bodies run on each */
     if (backend != NULL)
         c.backend = strcmp(backend, "io_uring") == 0 ? HL_BACKEND_URING : HL_BACKEND_EPOLL;
+    if (getenv("HL_TEST_ONE_THREAD") != NULL)
+        c.one_thread = 1;
     int error = 1;
     f->loop = hl_loop_new(&c, &error);
     assert_int_equal(error, 0);
     f->sh = hl_loop_shared(f->loop);
     if (backend != NULL && strcmp(hl_loop_backend(f->loop), backend) != 0)
-        fail_msg("backend %s: error %d", backend, hl_loop_backend_error(f->loop));
+        fail_msg("backend %s: error %d", backend, hl_loop_backend_error(f->loop, NULL));
     return f;
 }
 

@@ -24,7 +24,7 @@ static void epoll_is_there(void **state)
     hl_loop *l = open_with(slab, HL_BACKEND_EPOLL, &error);
     assert_non_null(l);
     assert_string_equal(hl_loop_backend(l), "epoll");
-    assert_int_equal(hl_loop_backend_error(l), 0);
+    assert_int_equal(hl_loop_backend_error(l, NULL), 0);
     hl_loop_free(l);
     assert_null(open_with(slab, HL_BACKEND_URING + 1, &error));
     assert_int_equal(error, -EINVAL);
@@ -38,7 +38,7 @@ static void io_uring_or_the_reason_why_not(void **state)
     int error;
     hl_loop *l = open_with(slab, HL_BACKEND_URING, &error);
     assert_non_null(l);
-    if (hl_loop_backend_error(l) == 0)
+    if (hl_loop_backend_error(l, NULL) == 0)
         assert_string_equal(hl_loop_backend(l), "io_uring");
     else
         assert_string_equal(hl_loop_backend(l), "epoll");
@@ -68,7 +68,7 @@ static int falls_back(void)
     hl_loop *l = open_with(slab, HL_BACKEND_URING, &error);
     if (l == NULL || strcmp(hl_loop_backend(l), "epoll") != 0)
         return 3;
-    int reason = hl_loop_backend_error(l);
+    int reason = hl_loop_backend_error(l, NULL);
     if (reason != -EPERM && reason != -ENOSYS)
         return 4;
     hl_shared *sh = hl_loop_shared(l);
