@@ -29,8 +29,18 @@
 
 #define STRAIGHT_MIN 16384 /* bytes of room in a message that are worth a receive of their own */
 
-/* hl_slot.poll_mask: requests under way; of a straight receive, its number from bit 16 on. */
-enum { RECEIVING = 1, SENDING = 2, AWAITING_SPACE = 4, ACCEPTING = 8, WATCHING = 16, CANCELLING = 32, STRAIGHT = 64 };
+/* hl_slot.poll_mask: requests under way; of a straight receive, its number from bit 16 on. BULK: the last message was a
+ * large one, and so may be the next. */
+enum {
+    RECEIVING = 1,
+    SENDING = 2,
+    AWAITING_SPACE = 4,
+    ACCEPTING = 8,
+    WATCHING = 16,
+    CANCELLING = 32,
+    STRAIGHT = 64,
+    BULK = 128
+};
 
 _Static_assert((1u << 24) - 1 <= 0x00ffffff, "an index leaves eight bits for the tag");
 
@@ -151,7 +161,7 @@ static void receive(hl_loop *l, hl_stream *s)
     if (receive_straight(l, s) || s->slot.ended)
         return;
     struct io_uring_sqe *sqe = request(l);
-    if (s->oneshot)
+    if (s->oneshot || s->slot.poll_mask & BULK) /* multishot would drain the socket into buffers before we can stop it */
         io_uring_prep_recv(sqe, s->slot.fd, NULL, 0, 0);
     else
         io_uring_prep_recv_multishot(sqe, s->slot.fd, NULL, 0, 0);
@@ -341,6 +351,8 @@ static void received(hl_loop *l, hl_stream *s, const struct io_uring_cqe *cqe)
     hl_block *b = cqe->flags & IORING_CQE_F_BUFFER ? hl__uring_buffer(p, cqe) : NULL;
     if (!(cqe->flags & IORING_CQE_F_MORE))
         s->slot.poll_mask &= ~(uint32_t)(RECEIVING | CANCELLING);
+    if (cqe->res < (int)p->buffer_size)
+        s->slot.poll_mask &= ~(uint32_t)BULK;
     if (cqe->res > 0)
         hl__stream_took(l, s, b, hl_block_data(b), (size_t)cqe->res);
     else if (b != NULL)
@@ -361,7 +373,7 @@ static void received_straight(hl_loop *l, const struct io_uring_cqe *cqe)
     if (s == NULL || s->slot.ended) {
         HL_COUNT(l->stats.stale_events, 1);
     } else {
-        s->slot.poll_mask &= 0xffff & ~(uint32_t)(RECEIVING | CANCELLING | STRAIGHT);
+        s->slot.poll_mask = (s->slot.poll_mask & 0xffff & ~(uint32_t)(RECEIVING | CANCELLING | STRAIGHT)) | BULK;
         if (cqe->res > 0)
             hl__stream_received(l, s, &done.where, done.where.iov_len, (size_t)cqe->res);
         go_on_receiving(l, s, cqe->res);

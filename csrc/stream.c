@@ -418,7 +418,7 @@ void hl__output_failed(hl_loop *l, hl_stream *s, int error)
     s->lost = 1;
     s->slot.result = error;
     hl__output_drop(l, s);
-    if (s->state == HL_OPEN)
+    if (s->state == HL_OPEN && (error == -EPIPE || error == -ECONNRESET))
         hl__resume(l, s, HL_PAUSE_OUTPUT); /* what the peer sent before it went away is still to be read */
     else
         hl__end(l, &s->slot, error);
