@@ -12,10 +12,11 @@
  * handle is dropped, its buffer recycled. Before a descriptor is closed, requests on it that the kernel has not seen
  * yet are submitted, or they would meet whatever gets its number next; those that it has seen are cancelled.
  *
- * Nothing is lost when something runs out. Provided buffers (ENOBUFS) or the ring of completions (which the kernel keeps
- * in a list of its own until there is room: IORING_FEAT_NODROP): what was asked for is asked for again.
+ * Nothing is lost when something runs out. Provided buffers (ENOBUFS) or the ring of completions (which the kernel
+ * keeps in a list of its own until there is room: IORING_FEAT_NODROP): what was asked for is asked for again.
  *
- * Sources: io_uring(7), io_uring_enter(2), io_uring_prep_recv_multishot(3); J. Axboe, "io_uring and networking in 2023".
+ * Sources: io_uring(7), io_uring_enter(2), io_uring_prep_recv_multishot(3); J. Axboe, "io_uring and networking in
+ * 2023".
  *
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
@@ -27,188 +28,22 @@
 #include <poll.h>
 #include <unistd.h>
 
-#define STRAIGHT_MIN 16384 /* bytes of room in a message that are worth a receive of their own */
-
-/* hl_slot.poll_mask: requests under way; of a straight receive, its number from bit 16 on. BULK: the last message was a
- * large one, and so may be the next. */
-enum {
-    RECEIVING = 1,
-    SENDING = 2,
-    AWAITING_SPACE = 4,
-    ACCEPTING = 8,
-    WATCHING = 16,
-    CANCELLING = 32,
-    STRAIGHT = 64,
-    BULK = 128
-};
-
-_Static_assert((1u << 24) - 1 <= 0x00ffffff, "an index leaves eight bits for the tag");
-
-static uint64_t user_data(const hl_slot *s, uint8_t tag)
-{
-    return hl__handle(s) | (uint64_t)tag << 24;
-}
-static hl_handle handle_of(uint64_t data)
-{
-    return data & ~((uint64_t)0xff << 24);
-}
-
-/* ------------------------------------------------------------------ submitting */
-
-static void await_wake(hl_loop *l);
-
-/* From now on the ring belongs to this thread. */
-static int enable(hl_loop *l)
-{
-    hl__uring_state *p = l->poll;
-    if (p->enabled)
-        return 0;
-    /* io_uring_enable_rings(3), which liburing 2.3 declares and does not export */
-    int r = l->features & HL_FEATURE_ONE_THREAD
-                ? io_uring_register((unsigned)p->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0)
-                : 0;
-    if (r < 0)
-        return p->broken = r;
-    p->enabled = 1;
-    await_wake(l);
-    return 0;
-}
-
-/* Hands over what is prepared and all that the kernel has kept back. */
-static void uring_submit(hl_loop *l)
-{
-    hl__uring_state *p = l->poll;
-    if (p->broken || enable(l) < 0)
-        return;
-    int r;
-    do
-        r = io_uring_submit_and_get_events(&p->ring);
-    while (r == -EINTR);
-    if (r < 0 && r != -EBUSY && r != -EAGAIN)
-        p->broken = r;
-    p->submissions++;
-    p->gathers_used = 0;
-}
-
-#define SUBMIT_TRIES 1000 /* while the kernel is short of memory for requests */
-
-static struct io_uring_sqe *request(hl_loop *l)
-{
-    hl__uring_state *p = l->poll;
-    struct io_uring_sqe *sqe = p->broken ? NULL : io_uring_get_sqe(&p->ring);
-    for (int i = 0; sqe == NULL && i < SUBMIT_TRIES && !p->broken; i++) {
-        uring_submit(l);
-        sqe = io_uring_get_sqe(&p->ring);
-    }
-    if (sqe == NULL && !p->broken)
-        p->broken = -ENOMEM;
-    return sqe != NULL ? sqe : &p->nowhere;
-}
-
-/* Ends the preparation of a slot's request. */
-static void prepared(hl_loop *l, hl_slot *s, struct io_uring_sqe *sqe, uint8_t tag, uint32_t under_way)
-{
-    hl__uring_state *p = l->poll;
-    io_uring_sqe_set_data64(sqe, user_data(s, tag));
-    s->poll_mask |= under_way;
-    s->head.mark = p->submissions;
-}
-
-static void cancel(hl_loop *l, uint64_t data)
-{
-    struct io_uring_sqe *sqe = request(l);
-    io_uring_prep_cancel64(sqe, data, 0);
-    io_uring_sqe_set_data64(sqe, (uint64_t)TAG_CANCEL << 24);
-}
-
-/* The user data of the stream's receive. */
-static uint64_t receive_data(const hl_slot *s)
-{
-    if (s->poll_mask & STRAIGHT)
-        return (uint64_t)TAG_STRAIGHT << 24 | s->poll_mask >> 16;
-    return user_data(s, TAG_RECV);
-}
-
-static void cancel_receive(hl_loop *l, hl_stream *s)
-{
-    if (!(s->slot.poll_mask & CANCELLING))
-        cancel(l, receive_data(&s->slot));
-    s->slot.poll_mask |= CANCELLING;
-}
-
-/* Receives the rest of a message where it belongs, if there is one that is worth it. */
-static int receive_straight(hl_loop *l, hl_stream *s)
-{
-    hl__uring_state *p = l->poll;
-    if (p->idle_count == 0)
-        return 0;
-    hl_block *block = NULL;
-    struct iovec where = hl__stream_straight(l, s, STRAIGHT_MIN, &block);
-    if (where.iov_len == 0)
-        return 0;
-    uint32_t id = p->idle[--p->idle_count];
-    hl_block_ref(block);
-    p->straights[id] = (hl__straight){hl__handle(&s->slot), block, where};
-    struct io_uring_sqe *sqe = request(l);
-    io_uring_prep_recv(sqe, s->slot.fd, where.iov_base, where.iov_len, 0);
-    prepared(l, &s->slot, sqe, TAG_STRAIGHT, RECEIVING | STRAIGHT | id << 16);
-    io_uring_sqe_set_data64(sqe, receive_data(&s->slot));
-    return 1;
-}
-
-static void receive(hl_loop *l, hl_stream *s)
-{
-    if (receive_straight(l, s) || s->slot.ended)
-        return;
-    struct io_uring_sqe *sqe = request(l);
-    if (s->oneshot || s->slot.poll_mask & BULK) /* multishot would drain the socket into buffers before we can stop it */
-        io_uring_prep_recv(sqe, s->slot.fd, NULL, 0, 0);
-    else
-        io_uring_prep_recv_multishot(sqe, s->slot.fd, NULL, 0, 0);
-    sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = HL__GROUP;
-    prepared(l, &s->slot, sqe, TAG_RECV, RECEIVING);
-}
-
-static void accept_connections(hl_loop *l, hl_slot *s)
-{
-    struct io_uring_sqe *sqe = request(l);
-    io_uring_prep_multishot_accept(sqe, s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    prepared(l, s, sqe, TAG_ACCEPT, ACCEPTING);
-}
-
-static void watch(hl_loop *l, hl_slot *s)
-{
-    uint32_t events = (s->poll_want & HL_READABLE ? POLLIN : 0u) | (s->poll_want & HL_WRITABLE ? POLLOUT : 0u);
-    struct io_uring_sqe *sqe = request(l);
-    io_uring_prep_poll_add(sqe, s->fd, events);
-    prepared(l, s, sqe, TAG_WATCH, WATCHING);
-}
-
-static void await_wake(hl_loop *l)
-{
-    hl__uring_state *p = l->poll;
-    struct io_uring_sqe *sqe = request(l);
-    io_uring_prep_poll_multishot(sqe, p->wake_fd, POLLIN);
-    io_uring_sqe_set_data64(sqe, (uint64_t)TAG_WAKE << 24);
-}
-
 /* ------------------------------------------------------------------ slots */
 
 static int uring_attach(hl_loop *l, hl_slot *s, uint32_t readiness)
 {
     if (s->kind == HL_KIND_STREAM) {
-        receive(l, (hl_stream *)s);
+        hl__uring_receive(l, (hl_stream *)s);
         return 0;
     }
     if (s->kind == HL_KIND_LISTENER) {
-        accept_connections(l, s);
+        hl__uring_accept(l, s);
         return 0;
     }
     int r = hl_fd_pollable(s->fd);
     s->poll_want = readiness;
     if (r == 0 && readiness != 0)
-        watch(l, s);
+        hl__uring_watch(l, s);
     return r;
 }
 
@@ -216,7 +51,7 @@ static int uring_change(hl_loop *l, hl_slot *s, uint32_t readiness)
 {
     if (s->kind == HL_KIND_LISTENER) {
         if (readiness != 0 && !(s->poll_mask & ACCEPTING))
-            accept_connections(l, s);
+            hl__uring_accept(l, s);
         return 0;
     }
     if (readiness == s->poll_want)
@@ -224,9 +59,9 @@ static int uring_change(hl_loop *l, hl_slot *s, uint32_t readiness)
     s->poll_want = readiness;
     if (!(s->poll_mask & WATCHING)) {
         if (readiness != 0 && !(s->listed & 1u << HL_LIST_BACKEND))
-            watch(l, s);
+            hl__uring_watch(l, s);
     } else if (!(s->poll_mask & CANCELLING)) {
-        cancel(l, user_data(s, TAG_WATCH)); /* its last completion asks again */
+        hl__uring_cancel(l, hl__uring_data(s, TAG_WATCH)); /* its last completion asks again */
         s->poll_mask |= CANCELLING;
     }
     return 0;
@@ -237,16 +72,16 @@ static void uring_detach(hl_loop *l, hl_slot *s)
     const struct {
         uint32_t under_way;
         uint64_t data;
-    } requests[] = {{RECEIVING, receive_data(s)},
-                    {AWAITING_SPACE, user_data(s, TAG_WRITABLE)},
-                    {ACCEPTING, user_data(s, TAG_ACCEPT)},
-                    {WATCHING, user_data(s, TAG_WATCH)}};
+    } requests[] = {{RECEIVING, hl__uring_receive_data(s)},
+                    {AWAITING_SPACE, hl__uring_data(s, TAG_WRITABLE)},
+                    {ACCEPTING, hl__uring_data(s, TAG_ACCEPT)},
+                    {WATCHING, hl__uring_data(s, TAG_WATCH)}};
     hl__uring_state *p = l->poll;
     if (s->poll_mask != 0 && s->head.mark == p->submissions)
-        uring_submit(l); /* nothing that the kernel has not seen may outlive the descriptor */
+        hl__uring_submit(l); /* nothing that the kernel has not seen may outlive the descriptor */
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
         if (s->poll_mask & requests[i].under_way)
-            cancel(l, requests[i].data);
+            hl__uring_cancel(l, requests[i].data);
     s->poll_mask = 0;
 }
 
@@ -258,53 +93,24 @@ static int reads(const hl_stream *s)
 static void uring_resume(hl_loop *l, hl_stream *s)
 {
     if (reads(s) && !(s->slot.poll_mask & RECEIVING))
-        receive(l, s);
+        hl__uring_receive(l, s);
 }
 
 static int uring_hold(hl_loop *l, hl_stream *s)
 {
     if (!(s->slot.poll_mask & RECEIVING))
         return 1;
-    cancel_receive(l, s);
+    hl__uring_cancel_receive(l, s);
     return 0; /* its last completion, behind all that it has received, tells */
 }
 
-static void uring_send(hl_loop *l, hl_stream *s)
-{
-    hl__uring_state *p = l->poll;
-    if (s->slot.poll_mask & SENDING)
-        return;
-    if (p->gathers_used == HL__GATHERS)
-        uring_submit(l);
-    hl__gather *x = &p->gathers[p->gathers_used];
-    int count = hl__output_gather(s, x->iov, HL__IOVS);
-    struct io_uring_sqe *sqe = request(l);
-    if (count == 1) {
-        io_uring_prep_send(sqe, s->slot.fd, x->iov[0].iov_base, x->iov[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } else {
-        x = &p->gathers[p->gathers_used++]; /* request() may have submitted, which lets the gathers start anew */
-        count = hl__output_gather(s, x->iov, HL__IOVS);
-        x->header = (struct msghdr){.msg_iov = x->iov, .msg_iovlen = (size_t)count};
-        io_uring_prep_sendmsg(sqe, s->slot.fd, &x->header, MSG_NOSIGNAL | MSG_DONTWAIT);
-    }
-    prepared(l, &s->slot, sqe, TAG_SEND, SENDING);
-}
-
 /* ------------------------------------------------------------------ completions */
-
-static void await_space(hl_loop *l, hl_stream *s)
-{
-    hl__output_stalled(l, s);
-    struct io_uring_sqe *sqe = request(l);
-    io_uring_prep_poll_add(sqe, s->slot.fd, POLLOUT);
-    prepared(l, &s->slot, sqe, TAG_WRITABLE, AWAITING_SPACE);
-}
 
 static void sent(hl_loop *l, hl_stream *s, int n)
 {
     s->slot.poll_mask &= ~(uint32_t)SENDING;
     if (n == -EAGAIN) {
-        await_space(l, s);
+        hl__uring_await_space(l, s);
         return;
     }
     if (n < 0 && n != -EINTR) {
@@ -314,7 +120,7 @@ static void sent(hl_loop *l, hl_stream *s, int n)
     if (n > 0)
         hl__output_sent(l, s, (size_t)n);
     if (!s->slot.ended && s->out_first != NULL)
-        uring_send(l, s); /* the rest, or what has come behind it; a full socket says so */
+        hl__uring_send(l, s); /* the rest, or what has come behind it; a full socket says so */
 }
 
 /* What follows a completion of the stream's receive: `result` is an error, 0 for the end, or a number of bytes. */
@@ -334,7 +140,7 @@ static void go_on_receiving(hl_loop *l, hl_stream *s, int result)
         if (reads(s))
             hl__list_add(l, &s->slot, HL_LIST_BACKEND); /* asked again when there are buffers */
     } else if (!reads(s)) {
-        cancel_receive(l, s);
+        hl__uring_cancel_receive(l, s);
     }
 }
 
@@ -342,7 +148,7 @@ static void go_on_receiving(hl_loop *l, hl_stream *s, int result)
 static int in_large_message(hl_loop *l, hl_stream *s)
 {
     hl_block *block;
-    return reads(s) && hl__stream_straight(l, s, STRAIGHT_MIN, &block).iov_len > 0;
+    return reads(s) && hl__stream_straight(l, s, HL__STRAIGHT_MIN, &block).iov_len > 0;
 }
 
 static void received(hl_loop *l, hl_stream *s, const struct io_uring_cqe *cqe)
@@ -359,7 +165,7 @@ static void received(hl_loop *l, hl_stream *s, const struct io_uring_cqe *cqe)
         hl_cache_unref(l->cache, b);
     go_on_receiving(l, s, cqe->res);
     if (cqe->res == (int)p->buffer_size && s->slot.poll_mask & RECEIVING && in_large_message(l, s))
-        cancel_receive(l, s); /* its last completion leads to receive_straight */
+        hl__uring_cancel_receive(l, s); /* its last completion leads to receive_straight */
 }
 
 static void received_straight(hl_loop *l, const struct io_uring_cqe *cqe)
@@ -368,7 +174,7 @@ static void received_straight(hl_loop *l, const struct io_uring_cqe *cqe)
     uint32_t id = cqe->user_data & (HL__STRAIGHTS - 1);
     hl__straight done = p->straights[id];
     p->straights[id].block = NULL;
-    p->idle[p->idle_count++] = (uint16_t)id;
+    p->unused[p->unused_count++] = (uint16_t)id;
     hl_stream *s = (hl_stream *)hl__slot(l, done.stream);
     if (s == NULL || s->slot.ended) {
         HL_COUNT(l->stats.stale_events, 1);
@@ -415,7 +221,7 @@ static void writable(hl_loop *l, hl_stream *s)
     s->slot.poll_mask &= ~(uint32_t)AWAITING_SPACE;
     s->stalled = 0;
     if (s->out_first != NULL)
-        uring_send(l, s);
+        hl__uring_send(l, s);
 }
 
 static void woken(hl_loop *l, const struct io_uring_cqe *cqe)
@@ -427,7 +233,7 @@ static void woken(hl_loop *l, const struct io_uring_cqe *cqe)
     HL_COUNT(l->stats.wakeups, 1);
     p->woken = 1;
     if (!(cqe->flags & IORING_CQE_F_MORE))
-        await_wake(l);
+        hl__uring_await_wake(l);
 }
 
 /* A completion whose slot is gone. */
@@ -450,7 +256,7 @@ static void dispatch(hl_loop *l, const struct io_uring_cqe *cqe)
         (tag == TAG_WAKE ? woken : received_straight)(l, cqe);
         return;
     }
-    hl_slot *s = hl__slot(l, handle_of(cqe->user_data));
+    hl_slot *s = hl__slot(l, hl__handle_of(cqe->user_data));
     if (s == NULL || s->ended)
         drop(l, cqe);
     else if (tag == TAG_RECV)
@@ -479,7 +285,7 @@ static void ask_again(hl_loop *l)
         else if (s->kind == HL_KIND_LISTENER)
             uring_change(l, s, HL_READABLE);
         else if (s->poll_want != 0 && !(s->poll_mask & WATCHING))
-            watch(l, s);
+            hl__uring_watch(l, s);
     }
 }
 
@@ -492,14 +298,13 @@ static int enter(hl_loop *l, int timeout_ms)
     struct io_uring_cqe *cqe;
     struct __kernel_timespec ts = {.tv_sec = timeout_ms / 1000, .tv_nsec = (long long)(timeout_ms % 1000) * 1000000};
     int r;
-    if (p->broken || enable(l) < 0)
+    if (hl__uring_enable(l) < 0)
         return p->broken;
     if (io_uring_cq_ready(&p->ring) > 0 || timeout_ms == 0)
         r = io_uring_submit_and_get_events(&p->ring);
     else
         r = io_uring_submit_and_wait_timeout(&p->ring, &cqe, 1, timeout_ms > 0 ? &ts : NULL, NULL);
-    p->submissions++;
-    p->gathers_used = 0;
+    hl__uring_entered(p);
     hl__clock(l);
     if (r == -EINTR || r == -EBUSY || r == -EAGAIN)
         return ENTER_SHORT; /* a signal, or completions to be taken first */
@@ -558,8 +363,8 @@ const hl_backend hl__uring = {
     .detach = uring_detach,
     .resume = uring_resume,
     .hold = uring_hold,
-    .send = uring_send,
-    .submit = uring_submit,
+    .send = hl__uring_send,
+    .submit = hl__uring_submit,
     .wait = uring_wait,
     .wake = uring_wake,
 };

@@ -59,9 +59,8 @@ hl_block *hl__uring_buffer(hl__uring_state *p, const struct io_uring_cqe *cqe)
 /* Whether it knows all operations that the backend prepares. */
 static int knows_operations(struct io_uring *ring)
 {
-    static const int needed[] = {IORING_OP_RECV,    IORING_OP_SEND,     IORING_OP_SENDMSG,
-                                 IORING_OP_ACCEPT,  IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE,
-                                 IORING_OP_ASYNC_CANCEL};
+    static const int needed[] = {IORING_OP_RECV,     IORING_OP_SEND,        IORING_OP_SENDMSG,     IORING_OP_ACCEPT,
+                                 IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE, IORING_OP_ASYNC_CANCEL};
     struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
     if (probe == NULL)
         return -ENOSYS;
@@ -73,8 +72,8 @@ static int knows_operations(struct io_uring *ring)
     return r;
 }
 
-/* Tries a multishot receive, which nothing announces. With a byte to receive and no buffer provided, a kernel that knows
- * it says so. Where there is multishot receive there is multishot accept (5.19), too. */
+/* Tries a multishot receive, which nothing announces. With a byte to receive and no buffer provided, a kernel that
+ * knows it says so. Where there is multishot receive there is multishot accept (5.19), too. */
 static int knows_multishot(struct io_uring *ring)
 {
     int fd[2], result = -EIO;
@@ -201,8 +200,8 @@ static hl__uring_state *new_state(hl_loop *l)
     p->buffer_size = l->config.recv_size < HL__BUFFER_MAX ? l->config.recv_size : HL__BUFFER_MAX;
     for (; p->missing_count < HL__BUFFERS; p->missing_count++)
         p->missing[p->missing_count] = (uint16_t)p->missing_count;
-    for (; p->idle_count < HL__STRAIGHTS; p->idle_count++)
-        p->idle[p->idle_count] = (uint16_t)p->idle_count;
+    for (; p->unused_count < HL__STRAIGHTS; p->unused_count++)
+        p->unused[p->unused_count] = (uint16_t)p->unused_count;
     p->gathers_block = hl_slab_get(l->config.slab, HL__GATHERS * sizeof(hl__gather));
     p->provided = hl__pages_map(PROVIDED_BYTES);
     if (p->gathers_block == NULL || p->provided == NULL) {
@@ -275,7 +274,7 @@ static void cancel_all(hl__uring_state *p)
 void hl__uring_close(hl_loop *l)
 {
     hl__uring_state *p = l->poll;
-    if (p->enabled)
+    if (p->enabled && !p->broken)
         cancel_all(p);
     io_uring_queue_exit(&p->ring);
     free_state(p);

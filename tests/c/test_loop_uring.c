@@ -86,7 +86,7 @@ static uint8_t *large_message(void)
 
 static uint32_t straights_under_way(fixture *f)
 {
-    return HL__STRAIGHTS - ((hl__uring_state *)f->loop->poll)->idle_count;
+    return HL__STRAIGHTS - ((hl__uring_state *)f->loop->poll)->unused_count;
 }
 
 /* Sends of wire[*from..to) what the peer's socket takes. */

@@ -428,7 +428,7 @@ static void a_flood_does_not_silence_the_others(void **state)
 
 /* Leaves `loud` with messages that waited for room, in a block that the loop receives into no more, and makes events of
  * some of them. Returns with these unread. */
-static void deliver_from_a_held_block(fixture *f, hl_handle h, int loud, int other)
+static void deliver_from_a_held_block(fixture *f, hl_handle h, int loud, hl_handle other, int other_fd)
 {
     static uint8_t all[500 * 20], big[60000];
     size_t n = 0;
@@ -440,9 +440,8 @@ static void deliver_from_a_held_block(fixture *f, hl_handle h, int loud, int oth
         ;
     push_code(f, h, HL_OP_READ, 0);
     for (int i = 0; i < 4; i++) {
-        peer_frame(other, 0x82, big, sizeof big);
-        turn(f);
-        while (pop(f).type != 0)
+        peer_frame(other_fd, 0x82, big, sizeof big);
+        while (next(f).handle != other)
             ;
     }
     push_code(f, h, HL_OP_READ, 1);
@@ -462,10 +461,9 @@ static void events_outlive_the_stream_they_came_from(void **state)
     for (int way = 0; way < 3; way++) {
         fixture *f = open_fixture(&(hl_loop_config){.ring = 64});
         int fd[2], other[2];
-        hl_handle h = open_ws(f, fd);
-        open_ws(f, other);
+        hl_handle h = open_ws(f, fd), h2 = open_ws(f, other);
         turn(f);
-        deliver_from_a_held_block(f, h, fd[1], other[1]);
+        deliver_from_a_held_block(f, h, fd[1], h2, other[1]);
         hl_op op = {.code = way == 0 ? HL_OP_ABORT : HL_OP_CLOSE, .handle = h};
         if (way < 2) { /* somebody else ends it in the same turn */
             turn(f);
