@@ -1,10 +1,12 @@
 /*
  * core.h - the loop's own types, shared by its files and by the backends. Nothing here is public.
  *
- *   loop.c    turns, operations, letters          table.c   slots and handles
- *   event.c   the completion ring, notices        stream.c  a stream's life: input, deadlines, close
- *   output.c  a stream's outgoing queue           codec_*.c what its bytes mean
- *   poll_*.c  backends                            listen.c  listeners, watched descriptors, timers
+ *   loop.c    turns                               ops.c      operations, letters
+ *   event.c   the completion ring, notices        table.c    slots and handles
+ *   stream.c  a stream's life                     deadline.c its deadlines
+ *   input.c   what it receives                    output.c   its outgoing queue
+ *   codec_*.c what its bytes mean                 listen.c   listeners, watched descriptors, timers
+ *   poll_*.c  backends                            spin.c     staying awake before sleeping
  *   spin.c    staying awake before sleeping
  *
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
@@ -130,8 +132,8 @@ struct hl_stream {
 /*
  * What the bytes of a stream mean. input() takes bytes from in_data/in_len and makes events until they are used up, the
  * completion ring is full or the stream pauses; the rest stays for later. room()/filled() let large payloads be
- * received where they belong (hl_ws.h), in *block; room may be NULL. close() says goodbye; it returns 1 when the peer's goodbye is
- * to be awaited, 0 when there is none. Files that implement it know no backend and no descriptor.
+ * received where they belong (hl_ws.h), in *block; room may be NULL. close() says goodbye; it returns 1 when the peer's
+ * goodbye is to be awaited, 0 when there is none. Files that implement it know no backend and no descriptor.
  */
 struct hl_codec {
     const char *name;
@@ -206,8 +208,8 @@ struct hl_loop {
 int hl__has_work(const hl_loop *l); /* there are events, or things to do that may make some: no time to wait */
 /* How long a wait may go on, in ms: `asked` (< 0: without limit), but not past the next timer. */
 int hl__may_wait(const hl_loop *l, int64_t asked);
-int hl__called(const hl_loop *l);   /* another thread has posted something, or asked for the turn to end */
-void hl__clock(hl_loop *l); /* brings `now` up to date */
+int hl__called(const hl_loop *l); /* another thread has posted something, or asked for the turn to end */
+void hl__clock(hl_loop *l);       /* brings `now` up to date */
 static inline hl_slot *hl__slot(hl_loop *l, hl_handle h)
 {
     return (hl_slot *)hl__table_get(&l->table, h);
@@ -241,6 +243,10 @@ hl_slot *hl__list_take(hl_loop *l, int list);
  * Returns the bytes available, 0 when memory is short. */
 size_t hl__recv_room(hl_loop *l, size_t want, uint8_t **where);
 
+/* ops.c */
+void hl__run_ops(hl_loop *l); /* those in the submission ring */
+void hl__read_letters(hl_loop *l, hl_letter *first);
+
 /* listen.c */
 void hl__listen(hl_loop *l, hl_slot *s, const hl_op *op);
 void hl__watch(hl_loop *l, hl_slot *s, const hl_op *op);
@@ -260,17 +266,32 @@ void hl__end(hl_loop *l, hl_slot *s, int32_t result);
 int hl__set_nonblocking(int fd); /* negative errno */
 void hl__attach(hl_loop *l, hl_stream *s, const hl_op *op);
 void hl__upgrade(hl_loop *l, hl_stream *s, const hl_op *op);
-void hl__quiesce(hl_loop *l, hl_stream *s);
+/* Orderly close; abort is hl__end. */
+void hl__stream_close(hl_loop *l, hl_stream *s, int32_t code, const void *reason, size_t len);
+void hl__stream_finish(hl_loop *l, hl_stream *s);            /* nothing more to queue: flush, shut, linger, end */
+void hl__stream_flushed(hl_loop *l, hl_stream *s);           /* output has become empty */
+void hl__output_failed(hl_loop *l, hl_stream *s, int error); /* sending has ended, receiving may go on */
+void hl__stream_release(hl_loop *l, hl_stream *s);           /* gives back all it holds */
+
+/* deadline.c */
 void hl__deadline(hl_loop *l, hl_stream *s, const hl_op *op);
+void hl__rearm(hl_loop *l, hl_stream *s);
+void hl__stream_timer(hl_loop *l, hl_stream *s);
+
+/* input.c */
 void hl__pause(hl_stream *s, uint8_t why);
 void hl__resume(hl_loop *l, hl_stream *s, uint8_t why);
 /* Runs the codec over input that waits (HL_LIST_INPUT). */
 void hl__stream_input(hl_loop *l, hl_stream *s);
+static inline int hl__input_waits(const hl_stream *s)
+{
+    return s->in_len > 0 || s->in_next != NULL;
+}
 /* Where a backend may put what it receives next: up to two pieces; returns how many, 0 when memory is short (the stream
  * has then been ended). *direct is the length of the first piece when it belongs to the codec, else 0. */
 int hl__stream_where(hl_loop *l, hl_stream *s, struct iovec iov[2], size_t *direct);
-/* The same for a backend that receives into *block for as long as it takes: room for at least `least` bytes of a message
- * under way, or a length of 0 (also when memory is short: the stream has then been ended). */
+/* The same for a backend that receives into *block for as long as it takes: room for at least `least` bytes of a
+ * message under way, or a length of 0 (also when memory is short: the stream has then been ended). */
 struct iovec hl__stream_straight(hl_loop *l, hl_stream *s, size_t least, hl_block **block);
 /* `n` bytes have been put there. */
 void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec *iov, size_t direct, size_t n);
@@ -279,22 +300,14 @@ void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec *iov, size
 void hl__stream_took(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, size_t n);
 /* end: 0: the peer sends no more; else a negative errno. */
 void hl__stream_finished(hl_loop *l, hl_stream *s, int end);
-void hl__held(hl_loop *l, hl_stream *s); /* what hold() was asked for is done */
-static inline int hl__input_waits(const hl_stream *s)
-{
-    return s->in_len > 0 || s->in_next != NULL;
-}
 void hl__stream_ended(hl_loop *l, hl_stream *s);              /* the peer sends no more */
 void hl__receive_failed(hl_loop *l, hl_stream *s, int error); /* negative errno */
 void hl__stream_empty(hl_loop *l, hl_stream *s);              /* nothing more to receive at this moment */
-void hl__output_failed(hl_loop *l, hl_stream *s, int error);  /* sending has ended, receiving may go on */
-void hl__stream_timer(hl_loop *l, hl_stream *s);
-void hl__stream_release(hl_loop *l, hl_stream *s); /* gives back all it holds */
-void hl__rearm(hl_loop *l, hl_stream *s);
-/* Orderly close; abort is hl__end. */
-void hl__stream_close(hl_loop *l, hl_stream *s, int32_t code, const void *reason, size_t len);
-void hl__stream_finish(hl_loop *l, hl_stream *s);  /* nothing more to queue: flush, shut, linger, end */
-void hl__stream_flushed(hl_loop *l, hl_stream *s); /* output has become empty */
+void hl__quiesce(hl_loop *l, hl_stream *s);
+void hl__held(hl_loop *l, hl_stream *s); /* what hold() was asked for is done */
+/* Puts the bytes of an operation, and behind them input that waits, where the codec will take them. */
+int hl__prepend_input(hl_loop *l, hl_stream *s, const hl_op *op);
+void hl__drop_input(hl_loop *l, hl_stream *s);
 
 /* output.c */
 /* Queues len bytes at data in block (which gets a reference), after header_len bytes of header. -ENOMEM: not queued. */

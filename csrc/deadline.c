@@ -1,0 +1,87 @@
+/*
+ * deadline.c - a stream's deadlines: those that its owner sets, and those of an orderly close. It has one timer, set to
+ * the earliest; what moves meanwhile is found out when that fires.
+ *
+ * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
+ */
+#include "core.h"
+
+#include <errno.h>
+
+void hl__deadline(hl_loop *l, hl_stream *s, const hl_op *op)
+{
+    uint64_t ms = op->len;
+    uint32_t interval = ms < INT32_MAX ? (uint32_t)ms : INT32_MAX;
+    switch (op->kind) {
+    case HL_DEADLINE_ONCE: s->once = ms ? hl__after(l, ms) : 0; break;
+    case HL_DEADLINE_READ:
+        s->read_ms = interval;
+        s->last_received = (uint32_t)l->now;
+        break;
+    case HL_DEADLINE_WRITE: s->write_ms = interval; break;
+    }
+    hl__rearm(l, s);
+}
+
+/* The time at which `interval` ms will have passed since `since` (low 32 bits of the clock). */
+static uint64_t due(const hl_loop *l, uint32_t since, uint32_t interval)
+{
+    return l->now - (uint32_t)((uint32_t)l->now - since) + interval + 1; /* + 1: see hl__after */
+}
+
+/* When the orderly close is over; bytes that move put it off up to the cap. */
+static uint64_t close_deadline(const hl_loop *l, const hl_stream *s)
+{
+    uint64_t by = s->close_by;
+    if (s->stats.queued > 0 && due(l, s->last_sent, l->config.close_ms) > by)
+        by = due(l, s->last_sent, l->config.close_ms);
+    /* A peer that is in the middle of a message when we close cannot answer before its end. */
+    if (s->state == HL_CLOSING && due(l, s->last_received, l->config.close_ms) > by)
+        by = due(l, s->last_received, l->config.close_ms);
+    return by < s->close_cap ? by : s->close_cap;
+}
+
+void hl__rearm(hl_loop *l, hl_stream *s)
+{
+    uint64_t next = UINT64_MAX;
+    if (s->close_by != 0)
+        next = close_deadline(l, s);
+    if (s->once != 0 && s->once < next)
+        next = s->once;
+    if (s->read_ms != 0 && due(l, s->last_received, s->read_ms) < next)
+        next = due(l, s->last_received, s->read_ms);
+    if (s->write_ms != 0 && s->stalled && due(l, s->last_sent, s->write_ms) < next)
+        next = due(l, s->last_sent, s->write_ms);
+    if (next == UINT64_MAX)
+        hl_timer_cancel(&l->wheel, &s->slot.timer);
+    else
+        hl_timer_set(&l->wheel, &s->slot.timer, next);
+}
+
+void hl__stream_timer(hl_loop *l, hl_stream *s)
+{
+    if (s->close_by != 0 && close_deadline(l, s) <= l->now) {
+        if (s->state != HL_OPEN) {
+            hl__end(l, &s->slot, s->state == HL_LINGERING ? 0 : -ETIMEDOUT);
+            return;
+        }
+        s->close_by = 0;
+        hl__stream_close(l, s, 0, NULL, 0); /* the owner has not answered HL_EV_END */
+        if (s->slot.ended)
+            return;
+    }
+    if (s->once != 0 && s->once <= l->now) {
+        s->once = 0;
+        hl__notice(l, &s->slot, HL_NOTICE_TIMER << HL_DEADLINE_ONCE);
+    }
+    if (s->read_ms != 0 && due(l, s->last_received, s->read_ms) <= l->now) {
+        s->last_received = (uint32_t)l->now;
+        if (s->pauses == 0 && s->state == HL_OPEN) /* a peer is not silent because we do not listen */
+            hl__notice(l, &s->slot, HL_NOTICE_TIMER << HL_DEADLINE_READ);
+    }
+    if (s->write_ms != 0 && s->stalled && due(l, s->last_sent, s->write_ms) <= l->now) {
+        s->last_sent = (uint32_t)l->now;
+        hl__notice(l, &s->slot, HL_NOTICE_TIMER << HL_DEADLINE_WRITE);
+    }
+    hl__rearm(l, s);
+}

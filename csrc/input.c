@@ -1,0 +1,294 @@
+/*
+ * input.c - what a stream receives, on its way from the backend to the codec: where it may lie, what waits, pauses,
+ * the end, quiescing.
+ *
+ * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
+ */
+#include "core.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#define DIRECT_MAX ((size_t)1 << 20) /* bytes received straight into one message at a time */
+
+/* A block of input that waits behind other input keeps what the stream needs to know in its spare words. */
+typedef struct waiting {
+    hl_block *next;
+    uint8_t *data;
+    uint64_t len;
+} waiting;
+
+static waiting *waiting_in(hl_block *b)
+{
+    return (waiting *)b->spare;
+}
+
+/* Makes the next block that waits the current input. */
+static void next_input(hl_stream *s)
+{
+    hl_block *b = s->in_next;
+    s->in_next = waiting_in(b)->next;
+    s->in_block = b;
+    s->in_data = waiting_in(b)->data;
+    s->in_len = waiting_in(b)->len;
+    s->in_held = 1;
+}
+
+void hl__drop_input(hl_loop *l, hl_stream *s)
+{
+    for (;;) {
+        if (s->in_held)
+            hl__drop(l, s->in_block); /* this turn's events may lie in it */
+        s->in_held = 0;
+        if (s->in_next == NULL)
+            break;
+        next_input(s);
+    }
+    s->in_block = NULL;
+    s->in_len = 0;
+}
+
+/* ------------------------------------------------------------------ pauses */
+
+void hl__pause(hl_stream *s, uint8_t why)
+{
+    s->pauses |= why;
+}
+
+void hl__resume(hl_loop *l, hl_stream *s, uint8_t why)
+{
+    if (!(s->pauses & why))
+        return;
+    s->pauses &= (uint8_t)~why;
+    if (s->pauses & (uint8_t)~HL_PAUSE_END)
+        return;
+    if (hl__input_waits(s) || (s->pauses & HL_PAUSE_END && !s->end_told))
+        hl__list_add(l, &s->slot, HL_LIST_INPUT);
+    else if (s->pauses == 0)
+        l->backend->resume(l, s);
+}
+
+/* ------------------------------------------------------------------ receiving */
+
+/* After the codec has run: keeps what it left, tells what waited for it to be done. */
+static void after_input(hl_loop *l, hl_stream *s)
+{
+    if (s->slot.ended)
+        return;
+    if (s->in_len > 0) {
+        if (!s->in_held)
+            hl_block_ref(s->in_block);
+        s->in_held = 1;
+        if (s->pauses == 0)
+            hl__list_add(l, &s->slot, HL_LIST_INPUT);
+        return;
+    }
+    if (s->in_held)
+        hl__pin(l, s->in_block); /* this turn's events may point into it */
+    s->in_held = 0;
+    s->in_block = NULL;
+    if (s->in_next != NULL) {
+        next_input(s);
+        if (s->pauses == 0)
+            hl__list_add(l, &s->slot, HL_LIST_INPUT);
+        return;
+    }
+    if (s->in_end != 0) {
+        hl__stream_finished(l, s, s->in_end < 0 ? s->in_end : 0);
+        return;
+    }
+    if (s->quiescing == HL_QUIESCE_READING && s->quiesce_left == 0) {
+        s->quiescing = HL_QUIESCE_NONE;
+        hl__pause(s, HL_PAUSE_QUIET);
+        hl__notice(l, &s->slot, HL_NOTICE_QUIET);
+    }
+    if (s->pauses & HL_PAUSE_END && s->state == HL_OPEN && !s->end_told)
+        hl__list_add(l, &s->slot, HL_LIST_INPUT); /* the completion ring was full when the end came */
+}
+
+void hl__stream_input(hl_loop *l, hl_stream *s)
+{
+    if (s->slot.ended || s->pauses & (uint8_t)~HL_PAUSE_END)
+        return;
+    s->fed = (uint32_t)l->stats.turns;
+    s->codec->input(l, s);
+    after_input(l, s);
+    if (!s->slot.ended && !hl__input_waits(s) && s->pauses == 0)
+        l->backend->resume(l, s);
+}
+
+static void short_of_memory(hl_loop *l, hl_stream *s)
+{
+    HL_COUNT(l->stats.nomem, 1);
+    hl__end(l, &s->slot, -ENOMEM);
+}
+
+struct iovec hl__stream_straight(hl_loop *l, hl_stream *s, size_t least, hl_block **block)
+{
+    uint8_t *where = NULL;
+    int64_t room = s->state <= HL_CLOSING && s->codec->room != NULL ? s->codec->room(l, s, &where, block) : 0;
+    if (room < 0)
+        short_of_memory(l, s);
+    if (room < (int64_t)least)
+        room = 0;
+    return (struct iovec){where, (size_t)room < DIRECT_MAX ? (size_t)room : DIRECT_MAX};
+}
+
+int hl__stream_where(hl_loop *l, hl_stream *s, struct iovec iov[2], size_t *direct)
+{
+    int n = 0;
+    hl_block *block;
+    iov[0] = hl__stream_straight(l, s, 1, &block);
+    if (s->slot.ended)
+        return 0;
+    *direct = iov[0].iov_len;
+    if (*direct > 0)
+        n++;
+    uint8_t *where;
+    size_t room = hl__recv_room(l, l->config.recv_size / 2, &where);
+    if (room == 0) {
+        short_of_memory(l, s);
+        return 0;
+    }
+    iov[n++] = (struct iovec){where, room < l->config.recv_size ? room : l->config.recv_size};
+    return n;
+}
+
+void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec *iov, size_t direct, size_t n)
+{
+    HL_COUNT(s->stats.received, n);
+    s->last_received = (uint32_t)l->now;
+    s->quiesce_left = n < s->quiesce_left ? s->quiesce_left - (uint32_t)n : 0;
+    if (s->state > HL_CLOSING)
+        return; /* flushing or lingering: discarded */
+    size_t straight = n < direct ? n : direct;
+    if (n > straight) {
+        s->in_block = l->recv;
+        s->in_data = iov[direct > 0].iov_base;
+        s->in_len = n - straight;
+        l->recv_used += s->in_len;
+    }
+    if (straight > 0)
+        s->codec->filled(l, s, straight);
+    if (s->in_len > 0)
+        s->codec->input(l, s);
+    after_input(l, s);
+}
+
+void hl__stream_took(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, size_t n)
+{
+    HL_COUNT(s->stats.received, n);
+    s->last_received = (uint32_t)l->now;
+    s->quiesce_left = n < s->quiesce_left ? s->quiesce_left - (uint32_t)n : 0;
+    if (s->state > HL_CLOSING) {
+        hl_cache_unref(l->cache, block);
+        return;
+    }
+    *waiting_in(block) = (waiting){.data = data, .len = n};
+    if (s->in_next == NULL)
+        s->in_next = block;
+    else
+        waiting_in(s->in_last)->next = block;
+    s->in_last = block;
+    if (s->in_len > 0)
+        return;
+    next_input(s);
+    if (s->fed == (uint32_t)l->stats.turns) {
+        if (s->pauses == 0)
+            hl__list_add(l, &s->slot, HL_LIST_INPUT); /* one piece a turn: others want to be heard too */
+        return;
+    }
+    s->fed = (uint32_t)l->stats.turns;
+    if (s->pauses == 0)
+        s->codec->input(l, s);
+    after_input(l, s);
+}
+
+void hl__stream_finished(hl_loop *l, hl_stream *s, int end)
+{
+    if (hl__input_waits(s)) {
+        s->in_end = end < 0 ? end : 1;
+        return;
+    }
+    s->in_end = 0;
+    if (end < 0)
+        hl__receive_failed(l, s, end);
+    else
+        hl__stream_ended(l, s);
+}
+
+void hl__stream_empty(hl_loop *l, hl_stream *s)
+{
+    s->quiesce_left = 0;
+    after_input(l, s);
+}
+
+void hl__stream_ended(hl_loop *l, hl_stream *s)
+{
+    hl__pause(s, HL_PAUSE_END);
+    s->quiesce_left = 0;
+    if (s->state == HL_LINGERING)
+        hl__end(l, &s->slot, 0);
+    else if (s->state == HL_CLOSING)
+        hl__stream_finish(l, s);
+    else if (s->state == HL_OPEN) {
+        s->codec->input(l, s);
+        after_input(l, s);
+    }
+}
+
+void hl__receive_failed(hl_loop *l, hl_stream *s, int error)
+{
+    /* A lingering stream has said all it had to say: how the peer goes is its own affair. */
+    hl__end(l, &s->slot, s->state == HL_LINGERING ? 0 : error);
+}
+
+/* ------------------------------------------------------------------ quiescing, upgrading */
+
+void hl__held(hl_loop *l, hl_stream *s)
+{
+    int waiting = 0;
+    hl__resume(l, s, HL_PAUSE_QUIET); /* it may have been quiesced before */
+    if (!(s->pauses & HL_PAUSE_END) && s->in_end == 0 && ioctl(s->slot.fd, FIONREAD, &waiting) < 0)
+        waiting = 0;
+    s->quiesce_left = (uint32_t)waiting;
+    s->quiescing = HL_QUIESCE_READING;
+    if (!hl__input_waits(s))
+        after_input(l, s);
+    if (!s->slot.ended && s->pauses == 0)
+        l->backend->resume(l, s);
+}
+
+void hl__quiesce(hl_loop *l, hl_stream *s)
+{
+    if (s->state != HL_OPEN || s->quiescing != HL_QUIESCE_NONE)
+        return;
+    s->quiescing = HL_QUIESCE_HOLDING;
+    if (l->backend->hold == NULL || l->backend->hold(l, s))
+        hl__held(l, s);
+}
+
+int hl__prepend_input(hl_loop *l, hl_stream *s, const hl_op *op)
+{
+    if (op->len == 0)
+        return 0;
+    if (s->in_len == 0) {
+        hl_block_ref(op->block);
+        s->in_block = op->block;
+        s->in_data = op->data;
+    } else {
+        hl_block *both = hl_cache_get(l->cache, op->len + s->in_len);
+        if (both == NULL)
+            return -ENOMEM;
+        memcpy(hl_block_data(both), op->data, op->len);
+        memcpy(hl_block_data(both) + op->len, s->in_data, s->in_len);
+        if (s->in_held)
+            hl__drop(l, s->in_block);
+        s->in_block = both;
+        s->in_data = hl_block_data(both);
+    }
+    s->in_held = 1;
+    s->in_len += op->len;
+    return 0;
+}
