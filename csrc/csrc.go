@@ -14,11 +14,19 @@ package csrc
 #if !defined(__linux__)
 #error "hioload-ws supports Linux only so far (amd64 and arm64; Windows is planned)"
 #endif
+#if !defined(HL_NO_URING) && !__has_include(<liburing.h>)
+#error "install liburing-dev (Debian, Ubuntu, Alpine) or liburing-devel (Fedora), or build with -tags nouring"
+#endif
+#if !defined(HL_NO_NUMA) && !__has_include(<numa.h>)
+#error "install libnuma-dev (Debian, Ubuntu) or numactl-devel (Fedora) or numactl-dev (Alpine), or build with -tags nonuma"
+#endif
 
 #cgo CFLAGS: -std=c11 -D_GNU_SOURCE -O2 -Wall -I${SRCDIR}/include
 #cgo LDFLAGS: -pthread
 #cgo !nouring LDFLAGS: -luring
+#cgo !nonuma LDFLAGS: -lnuma
 #cgo nouring CFLAGS: -DHL_NO_URING
+#cgo nonuma CFLAGS: -DHL_NO_NUMA
 
 #include "hl_loop.h"
 */

@@ -13,7 +13,7 @@ import (
 
 func newSlab(t *testing.T, limit uint64) *Slab {
 	t.Helper()
-	s, err := NewSlab(limit)
+	s, err := NewSlab(SlabConfig{Limit: limit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestErrors(t *testing.T) {
 
 func TestSlabLimit(t *testing.T) {
 	s := newSlab(t, 4<<20)
-	if b := s.Get(64 << 20); b != nil {
+	if b := s.Get(64<<20, -1); b != nil {
 		t.Error("a block above the limit")
 	}
 	if stats := s.Stats(); stats.Limit != 4<<20 || stats.Failures != 1 {
@@ -75,7 +75,7 @@ func TestSlabLimit(t *testing.T) {
 
 func TestBlockCounting(t *testing.T) {
 	s := newSlab(t, 0)
-	b := s.Get(1000)
+	b := s.Get(1000, -1)
 	if b.Size() != 1024 || len(b.Bytes()) != 1024 || uintptr(b.Data())%64 != 0 {
 		t.Errorf("a block of %d bytes at %p", b.Size(), b.Data())
 	}
@@ -209,7 +209,7 @@ func TestPollable(t *testing.T) {
 }
 
 func TestEventBytes(t *testing.T) {
-	b := newSlab(t, 0).Get(10)
+	b := newSlab(t, 0).Get(10, -1)
 	defer b.Unref()
 	copy(b.Bytes(), "0123456789")
 	ev := Event{Data: unsafe.Add(b.Data(), 2), Len: 3, Block: b}

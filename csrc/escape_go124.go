@@ -6,12 +6,20 @@ package csrc
 // cgo so keeps arguments off the heap. Go 1.23 does not know these directives; here they hold for the whole package.
 
 /*
-#cgo noescape hl_slab_new
-#cgo nocallback hl_slab_new
+#cgo noescape hl_slab_make
+#cgo nocallback hl_slab_make
 #cgo noescape hl_slab_free
 #cgo nocallback hl_slab_free
-#cgo noescape hl_slab_get
-#cgo nocallback hl_slab_get
+#cgo noescape hl_slab_get_on
+#cgo nocallback hl_slab_get_on
+#cgo noescape hl_slab_ease
+#cgo nocallback hl_slab_ease
+#cgo noescape hl_slab_trim
+#cgo nocallback hl_slab_trim
+#cgo noescape hl_slab_arenas
+#cgo nocallback hl_slab_arenas
+#cgo noescape hl_slab_node_stats_read
+#cgo nocallback hl_slab_node_stats_read
 #cgo noescape hl_slab_stats_read
 #cgo nocallback hl_slab_stats_read
 #cgo noescape hl_block_unref

@@ -53,4 +53,5 @@ SIZE(hl_loop_stats, 16 * 8);
 
 AT(hl_block, refs, 0);
 AT(hl_block, size, 8);
+AT(hl_block, node, 30);
 SIZE(hl_block, 64);

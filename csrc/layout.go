@@ -63,11 +63,20 @@ var _ = [1]struct{}{}[(unsafe.Sizeof(LoopStats{})-unsafe.Sizeof(C.hl_loop_stats{
 var _ = [1]struct{}{}[(unsafe.Sizeof(Block{})-unsafe.Sizeof(C.hl_block{}))|
 	(unsafe.Offsetof(Block{}.refs)-unsafe.Offsetof(C.hl_block{}.refs))|
 	(unsafe.Offsetof(Block{}.class)-unsafe.Offsetof(C.hl_block{}.cls))|
-	(unsafe.Offsetof(Block{}.size)-unsafe.Offsetof(C.hl_block{}.size))]
+	(unsafe.Offsetof(Block{}.size)-unsafe.Offsetof(C.hl_block{}.size))|
+	(unsafe.Offsetof(Block{}.node)-unsafe.Offsetof(C.hl_block{}.node))]
 
 var _ = [1]struct{}{}[(unsafe.Sizeof(SlabStats{})-unsafe.Sizeof(C.hl_slab_stats{}))|
 	(unsafe.Offsetof(SlabStats{}.Reserved)-unsafe.Offsetof(C.hl_slab_stats{}.reserved))|
 	(unsafe.Offsetof(SlabStats{}.Limit)-unsafe.Offsetof(C.hl_slab_stats{}.limit))|
 	(unsafe.Offsetof(SlabStats{}.Failures)-unsafe.Offsetof(C.hl_slab_stats{}.failures))|
+	(unsafe.Offsetof(SlabStats{}.Returned)-unsafe.Offsetof(C.hl_slab_stats{}.returned))|
 	(unsafe.Offsetof(SlabStats{}.Classes)-unsafe.Offsetof(C.hl_slab_stats{}.classes))|
 	(unsafe.Offsetof(SlabClassStats{}.Gets)-unsafe.Offsetof(C.hl_slab_class_stats{}.gets))]
+
+var _ = [1]struct{}{}[(unsafe.Sizeof(SlabNodeStats{})-unsafe.Sizeof(C.hl_slab_node_stats{}))|
+	(unsafe.Offsetof(SlabNodeStats{}.Fallbacks)-unsafe.Offsetof(C.hl_slab_node_stats{}.fallbacks))|
+	(unsafe.Offsetof(SlabNodeStats{}.BytesPlain)-unsafe.Offsetof(C.hl_slab_node_stats{}.bytes_plain))|
+	(unsafe.Offsetof(SlabNodeStats{}.BytesTransparent)-unsafe.Offsetof(C.hl_slab_node_stats{}.bytes_transparent))|
+	(unsafe.Offsetof(SlabNodeStats{}.BytesHuge)-unsafe.Offsetof(C.hl_slab_node_stats{}.bytes_huge))|
+	(unsafe.Offsetof(SlabNodeStats{}.Classes)-unsafe.Offsetof(C.hl_slab_node_stats{}.classes))]

@@ -50,7 +50,10 @@
 #endif
 
 #ifdef HL_POISON
+#define HL__FILLED 1 /* the contents of free blocks matter */
 #include <string.h>
+#else
+#define HL__FILLED 0
 #endif
 
 #define HL__POISON_BYTE 0xdb

@@ -30,14 +30,35 @@ type SlabStats struct {
 	Reserved uint64 // bytes mapped
 	Limit    uint64 // bytes that may be mapped; 0: no limit
 	Failures uint64 // blocks refused
+	Returned uint64 // bytes that Trim has given back
 	Classes  [SlabClasses + 1]SlabClassStats
 }
 
-// NewSlab makes a slab that maps at most limit bytes; 0: no limit.
-func NewSlab(limit uint64) (*Slab, error) {
-	c := C.hl_slab_new(C.uint64_t(limit))
+// SlabNodeStats are the counters of a slab's arena for one memory node (hl_slab_node_stats).
+type SlabNodeStats struct {
+	Node             int64  // the kernel's number; -1: not known
+	Fallbacks        uint64 // blocks asked of this node that lie, or were got, elsewhere
+	BytesPlain       uint64 // bytes mapped for blocks, as plain pages
+	BytesTransparent uint64 // ... where the kernel may give transparent huge pages
+	BytesHuge        uint64 // ... from the reserve of huge pages
+	Classes          [SlabClasses + 1]SlabClassStats
+}
+
+// SlabConfig is what a slab may use (hl_slab_config).
+type SlabConfig struct {
+	Limit     uint64 // bytes that it may map; 0: no limit
+	HugePages bool   // take from the administrator's reserve of huge pages
+}
+
+// NewSlab makes a slab.
+func NewSlab(cfg SlabConfig) (*Slab, error) {
+	config := C.hl_slab_config{limit: C.uint64_t(cfg.Limit)}
+	if cfg.HugePages {
+		config.flags = C.HL_SLAB_HUGE
+	}
+	c := C.hl_slab_make(&config)
 	if c == nil {
-		return nil, check("hl_slab_new", -int(syscall.ENOMEM))
+		return nil, check("hl_slab_make", -int(syscall.ENOMEM))
 	}
 	return &Slab{c}, nil
 }
@@ -51,10 +72,19 @@ func (s *Slab) Free() uint64 {
 }
 
 // Get returns a block with room for size bytes, contents undefined, and one reference, the caller's; or nil when the
-// slab's limit or the machine's memory is reached.
-func (s *Slab) Get(size int) *Block {
-	return (*Block)(unsafe.Pointer(C.hl_slab_get(s.c, C.size_t(size))))
+// slab's limit or the machine's memory is reached. It comes from memory node `node`, or if that is full or has no memory
+// from the nearest; -1: where the caller runs.
+func (s *Slab) Get(size, node int) *Block {
+	return (*Block)(unsafe.Pointer(C.hl_slab_get_on(s.c, C.size_t(size), C.int(node))))
 }
+
+// Ease reports whether more than floor bytes are mapped beyond what is in use, and if so asks the loops' caches to give
+// back what they hold: Trim some time later will then find it.
+func (s *Slab) Ease(floor uint64) bool { return C.hl_slab_ease(s.c, C.uint64_t(floor)) != 0 }
+
+// Trim gives memory that no block lies in back to the kernel, and returns how many bytes. It takes up to milliseconds
+// where many blocks are free.
+func (s *Slab) Trim() uint64 { return uint64(C.hl_slab_trim(s.c)) }
 
 // Stats returns the counters.
 func (s *Slab) Stats() SlabStats {
@@ -63,19 +93,34 @@ func (s *Slab) Stats() SlabStats {
 	return stats
 }
 
+// Arenas is the number of memory nodes that the slab uses, at least 1.
+func (s *Slab) Arenas() int { return int(C.hl_slab_arenas(s.c)) }
+
+// NodeStats returns the counters of one arena, counted from 0.
+func (s *Slab) NodeStats(arena int) SlabNodeStats {
+	var stats SlabNodeStats
+	C.hl_slab_node_stats_read(s.c, C.uint32_t(arena), (*C.hl_slab_node_stats)(unsafe.Pointer(&stats)))
+	return stats
+}
+
 // Block is the header of a counted piece of C memory (hl_block); its bytes follow it at once. Blocks exist in C memory
 // only: never copy one.
 type Block struct {
-	refs  int32
-	class uint32
-	size  uint64
-	slab  unsafe.Pointer
-	link  uint64
-	spare [4]uint64
+	refs   int32
+	class  uint32
+	size   uint64
+	slab   unsafe.Pointer
+	number uint32
+	arena  uint16
+	node   int16
+	spare  [4]uint64
 }
 
 // Size is the number of bytes that the block has room for.
 func (b *Block) Size() uint64 { return b.size }
+
+// Node is the memory node that the block lies on; -1: not known.
+func (b *Block) Node() int { return int(b.node) }
 
 // Data is the address of the first of them.
 func (b *Block) Data() unsafe.Pointer { return unsafe.Add(unsafe.Pointer(b), unsafe.Sizeof(*b)) }

@@ -5,19 +5,23 @@
  */
 #include "slab.h"
 
-#include "pages.h"
-
 enum { OVERHEAD = sizeof(hl__large) + sizeof(hl_block) };
-
-static hl__large *large_of(hl_block *b)
-{
-    return (hl__large *)b - 1;
-}
 
 /* Bytes to map for a payload of `size`; 0 when nothing can be that large. */
 static size_t mapping_for(size_t size)
 {
     return size > SIZE_MAX - OVERHEAD ? 0 : hl__page_round(size + OVERHEAD);
+}
+
+/* Reserved huge pages where rounding up to them wastes an eighth at most, which *mapped is then rounded up to. */
+static hl__page_kind kind_for(const hl_slab *s, size_t *mapped)
+{
+    size_t mask = HL__HUGE_PAGE - 1, round = (*mapped + mask) & ~mask;
+    if ((s->flags & HL_SLAB_HUGE) == 0 || round < *mapped || round - *mapped > round / 8) {
+        return HL__PAGES_TRANSPARENT;
+    }
+    *mapped = round;
+    return HL__PAGES_HUGE;
 }
 
 /* Under the lock. */
@@ -40,47 +44,54 @@ static void unlink_large(hl__large *l)
     }
 }
 
-static void count_failure(hl_slab *s)
-{
-    __atomic_fetch_add(&s->failures, 1, __ATOMIC_RELAXED); /* relaxed: statistics */
-}
-
-hl_block *hl__large_get(hl_slab *s, size_t size)
+static hl__large *map_large(hl__arena *a, size_t size)
 {
     size_t mapped = mapping_for(size);
-    pthread_mutex_lock(&s->lock);
-    hl__large *l = hl__slab_map(s, mapped);
+    hl__page_kind kind = kind_for(a->slab, &mapped);
+    hl__large *l = hl__arena_map(a, mapped, &kind);
     if (l != NULL) {
         l->mapped = mapped;
-        link_large(s, l);
-        s->large_count++;
-        s->large_gets++;
+        l->kind = kind;
+        link_large(a->slab, l);
+        a->large_count++;
+        a->large_gets++;
     }
+    return l;
+}
+
+hl_block *hl__large_get(hl__arena *a, size_t size)
+{
+    hl_slab *s = a->slab;
+    pthread_mutex_lock(&s->lock);
+    hl__large *l = map_large(a, size); /* on a full node, the kernel takes pages of another by itself */
     pthread_mutex_unlock(&s->lock);
     if (l == NULL) {
-        count_failure(s);
+        hl__slab_count_failure(s);
         return NULL;
     }
     hl_block *b = (hl_block *)(l + 1);
-    *b = (hl_block){.refs = 1, .cls = HL_SLAB_LARGE, .size = mapped - OVERHEAD, .slab = s};
+    *b = (hl_block){.refs = 1, .cls = HL_SLAB_LARGE, .size = l->mapped - OVERHEAD, .slab = s, .arena = a->index};
+    hl__arena_locate(a, &b, 1);
     return b;
 }
 
 void hl__large_free(hl_block *b)
 {
     hl_slab *s = b->slab;
-    hl__large *l = large_of(b);
+    hl__arena *a = &s->arenas[b->arena];
+    hl__large *l = hl__large_of(b);
     pthread_mutex_lock(&s->lock);
     unlink_large(l);
-    s->large_count--;
-    hl__slab_unmap(s, l, l->mapped);
+    a->large_count--;
+    hl__arena_unmap(a, l, l->mapped, l->kind);
     pthread_mutex_unlock(&s->lock);
 }
 
 hl_block *hl__large_grow(hl_block *b, size_t size)
 {
     hl_slab *s = b->slab;
-    hl__large *l = large_of(b);
+    hl__arena *a = &s->arenas[b->arena];
+    hl__large *l = hl__large_of(b);
     size_t mapped = mapping_for(size);
     pthread_mutex_lock(&s->lock);
     hl__large *moved = NULL;
@@ -93,10 +104,11 @@ hl_block *hl__large_grow(hl_block *b, size_t size)
     if (moved != NULL) {
         moved->mapped = mapped;
         s->reserved += more;
+        a->bytes[moved->kind] += more;
     }
     pthread_mutex_unlock(&s->lock);
     if (moved == NULL) {
-        count_failure(s);
+        hl__slab_count_failure(s);
         return NULL;
     }
     b = (hl_block *)(moved + 1);

@@ -8,9 +8,8 @@ import (
 // bufferPool is a loop.Pool as an api.BufferPool.
 type bufferPool struct{ pool *loop.Pool }
 
-// Get ignores the preferred node: blocks do not know theirs yet.
-func (p bufferPool) Get(size, _ int) api.Buffer {
-	b, err := p.pool.Get(size)
+func (p bufferPool) Get(size, numaPreferred int) api.Buffer {
+	b, err := p.pool.Get(size, numaPreferred)
 	if err != nil {
 		return nil
 	}
@@ -25,11 +24,10 @@ func (p bufferPool) Put(b api.Buffer) {
 
 func (p bufferPool) Stats() api.BufferPoolStats {
 	stats := p.pool.Stats()
-	inUse := stats.Gets - stats.Puts
 	return api.BufferPoolStats{
 		TotalAlloc: stats.Gets,
 		TotalFree:  stats.Puts,
-		InUse:      inUse,
-		NUMAStats:  map[int]int64{-1: inUse},
+		InUse:      stats.Gets - stats.Puts,
+		NUMAStats:  stats.InUse,
 	}
 }

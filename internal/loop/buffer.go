@@ -101,7 +101,11 @@ func (b *Buffer) own() {
 func (b *Buffer) disown() {
 	b.unwatch()
 	if b.block != nil {
+		large := b.block.Size() >= trimSize
 		b.block.Unref()
+		if large {
+			b.pool.ease()
+		}
 		b.pool.release()
 	}
 }
@@ -115,7 +119,7 @@ type remains struct {
 
 func (r remains) bury() {
 	if r.pooled {
-		r.pool.puts.Add(1)
+		r.pool.count(r.block).puts.Add(1)
 	}
 	if r.block != nil {
 		r.block.Unref()
@@ -152,8 +156,14 @@ func (b *Buffer) Copy() []byte {
 	return append([]byte{}, data...)
 }
 
-// NUMANode returns -1: not known.
-func (b *Buffer) NUMANode() int { return -1 }
+// NUMANode returns the memory node that the bytes lie on; -1 when it is not known, for bytes in Go memory, and after
+// Release.
+func (b *Buffer) NUMANode() int {
+	if b.block == nil || b.state.Load() >= bufferSpent {
+		return -1
+	}
+	return b.block.Node()
+}
 
 // Slice returns a view of bytes from..to that counts and is released on its own. It panics when the bounds are out of
 // range, as slicing does; after Release nothing is in range.
@@ -183,7 +193,7 @@ func (b *Buffer) Release() {
 		case bufferHeld:
 			if b.state.CompareAndSwap(bufferHeld, bufferGone) {
 				if b.pooled {
-					b.pool.puts.Add(1)
+					b.pool.count(b.block).puts.Add(1)
 				}
 				b.disown()
 				return

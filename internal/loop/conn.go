@@ -128,6 +128,7 @@ func (l *Loop) submitOpen(op csrc.Op) error {
 func (c *Conn) detach() {
 	c.target = nil
 	c.state.Store(c.state.Load() | closed)
+	c.loop.pool.ease()
 	c.handle.Store(0) // publishes the above to whoever attaches c next
 }
 

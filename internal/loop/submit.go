@@ -113,7 +113,7 @@ func (l *Loop) delivering(p []byte) *csrc.Block {
 
 // give copies p to a block of its own that the operation passes on to the core.
 func (l *Loop) give(op *csrc.Op, p []byte) error {
-	block := l.pool.slab.Get(len(p))
+	block := l.pool.slab.Get(len(p), -1)
 	if block == nil {
 		l.pool.relieve()
 		return ErrNoMemory

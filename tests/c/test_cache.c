@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "hl_slab.h"
+#include "slab_fixture.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define LIMIT (256 * MIB)
@@ -20,7 +20,7 @@ typedef struct fixture {
 static int set_up(void **state)
 {
     static fixture f;
-    f.slab = hl_slab_new(LIMIT);
+    f.slab = one_node_slab(LIMIT);
     f.cache = f.slab != NULL ? hl_cache_new(f.slab) : NULL;
     *state = &f;
     return f.cache != NULL ? 0 : -1;
@@ -126,7 +126,7 @@ static void test_a_cache_does_not_hoard(void **state)
     hl_block *blocks[64];
     for (uint64_t size = 65536; size <= HL_SLAB_MAX; size *= 4) {
         unsigned count = 0, again = 0;
-        hl_slab *small = hl_slab_new(20 * MIB);
+        hl_slab *small = one_node_slab(20 * MIB);
         hl_cache *cache = hl_cache_new(small);
         while (count < 64 && (blocks[count] = hl_cache_get(cache, size)) != NULL) {
             count++;
@@ -188,7 +188,7 @@ static void test_the_memory_of_caches_is_counted(void **state)
 static void test_blocks_of_another_slab_go_home(void **state)
 {
     fixture *f = *state;
-    hl_slab *other = hl_slab_new(0);
+    hl_slab *other = one_node_slab(0);
     hl_slab_stats stats;
     hl_cache_unref(f->cache, hl_slab_get(other, 128));
     hl_slab_stats_read(other, &stats);
@@ -209,7 +209,7 @@ static void test_large_blocks_pass_through(void **state)
 static void test_an_exhausted_slab_refuses(void **state)
 {
     (void)state;
-    hl_slab *s = hl_slab_new(3 * MIB);
+    hl_slab *s = one_node_slab(3 * MIB);
     hl_cache *cache = hl_cache_new(s);
     hl_slab_stats stats;
     hl_block *first = hl_cache_get(cache, 128 << 10), *b;
@@ -225,7 +225,7 @@ static void test_an_exhausted_slab_refuses(void **state)
     assert_ptr_equal(hl_cache_get(cache, 128 << 10), first);
     assert_int_equal(hl_slab_free(s), count);
 
-    s = hl_slab_new(200 << 10);
+    s = one_node_slab(200 << 10);
     while (hl_cache_new(s) != NULL) {
     }
     hl_slab_stats_read(s, &stats);
@@ -310,7 +310,7 @@ static void test_growth_that_fails_leaves_the_block(void **state)
 static void test_growing_a_block_of_another_slab(void **state)
 {
     fixture *f = *state;
-    hl_slab *other = hl_slab_new(0);
+    hl_slab *other = one_node_slab(0);
     hl_block *b = hl_cache_grow(f->cache, hl_slab_get(other, 128), 0, 129);
     assert_ptr_equal(b->slab, f->slab);
     hl_cache_unref(f->cache, b);

@@ -10,8 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "hl_slab.h"
-#include "poison.h"
+#include "slab_fixture.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -25,7 +24,7 @@ static hl_slab_stats stats_of(hl_slab *s)
 static void test_a_new_slab_is_nearly_empty(void **state)
 {
     (void)state;
-    hl_slab *s = hl_slab_new(0);
+    hl_slab *s = one_node_slab(0);
     assert_non_null(s);
     hl_slab_stats stats = stats_of(s);
     assert_true(stats.reserved < MIB);
@@ -44,7 +43,7 @@ static void test_a_new_slab_is_nearly_empty(void **state)
 static void test_every_size_gets_the_smallest_class_that_fits(void **state)
 {
     (void)state;
-    hl_slab *s = hl_slab_new(0);
+    hl_slab *s = one_node_slab(0);
     for (uint64_t size = HL_SLAB_MIN; size <= HL_SLAB_MAX; size *= 2) {
         const uint64_t wanted[] = {size == HL_SLAB_MIN ? 0 : size / 2 + 1, size - 1, size};
         for (int i = 0; i < 3; i++) {
@@ -72,7 +71,7 @@ static void test_blocks_do_not_overlap(void **state)
     } cases[] = {{128, 40000}, {1000, 5000}, {65536, 100}, {1 << 20, 5}, {HL_SLAB_MAX, 3}, {HL_SLAB_MAX + 1, 3}};
     static hl_block *blocks[40000];
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        hl_slab *s = hl_slab_new(0);
+        hl_slab *s = one_node_slab(0);
         for (uint32_t i = 0; i < cases[c].count; i++) {
             blocks[i] = hl_slab_get(s, cases[c].size);
             assert_non_null(blocks[i]);
@@ -92,7 +91,7 @@ static void test_blocks_do_not_overlap(void **state)
 static void test_released_blocks_are_used_again(void **state)
 {
     (void)state;
-    hl_slab *s = hl_slab_new(0);
+    hl_slab *s = one_node_slab(0);
     hl_block *blocks[10];
     for (int round = 0; round < 50; round++) {
         for (int i = 0; i < 10; i++) {
@@ -116,7 +115,7 @@ static void test_the_last_reference_returns_the_block(void **state)
     (void)state;
     const size_t sizes[] = {100, HL_SLAB_MAX + 1};
     for (int i = 0; i < 2; i++) {
-        hl_slab *s = hl_slab_new(0);
+        hl_slab *s = one_node_slab(0);
         hl_block *b = hl_slab_get(s, sizes[i]);
         uint32_t cls = b->cls;
         assert_true(hl_block_sole(b));
@@ -138,7 +137,7 @@ static void test_the_last_reference_returns_the_block(void **state)
 static void test_large_blocks_have_mappings_of_their_own(void **state)
 {
     (void)state;
-    hl_slab *s = hl_slab_new(0);
+    hl_slab *s = one_node_slab(0);
     uint64_t before = stats_of(s).reserved;
     hl_block *blocks[3];
     for (int i = 0; i < 3; i++) {
@@ -164,7 +163,7 @@ static void test_large_blocks_have_mappings_of_their_own(void **state)
 static void test_absurd_sizes_are_refused(void **state)
 {
     (void)state;
-    hl_slab *s = hl_slab_new(0);
+    hl_slab *s = one_node_slab(0);
     const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 64, SIZE_MAX - 4096, SIZE_MAX / 2 + 1, (size_t)1 << 60};
     for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         assert_null(hl_slab_get(s, sizes[i]));
@@ -178,7 +177,7 @@ static void test_the_limit_holds(void **state)
 {
     (void)state;
     static hl_block *blocks[256];
-    hl_slab *s = hl_slab_new(8 * MIB);
+    hl_slab *s = one_node_slab(8 * MIB);
     unsigned count = 0;
     while ((blocks[count] = hl_slab_get(s, 65536)) != NULL) {
         count++;
@@ -204,7 +203,7 @@ static void test_the_limit_holds(void **state)
 static void test_the_limit_counts_large_blocks(void **state)
 {
     (void)state;
-    hl_slab *s = hl_slab_new(12 * MIB);
+    hl_slab *s = one_node_slab(12 * MIB);
     hl_block *b = hl_slab_get(s, 8 * MIB);
     assert_non_null(b);
     assert_null(hl_slab_get(s, 8 * MIB));
@@ -218,13 +217,13 @@ static void test_the_limit_counts_large_blocks(void **state)
 static void test_a_limit_below_the_bookkeeping_gives_no_slab(void **state)
 {
     (void)state;
-    assert_null(hl_slab_new(1));
+    assert_null(one_node_slab(1));
 }
 
 static void test_free_counts_what_was_still_in_use(void **state)
 {
     (void)state;
-    hl_slab *s = hl_slab_new(0);
+    hl_slab *s = one_node_slab(0);
     hl_block_unref(hl_slab_get(s, 1));
     hl_slab_get(s, 1);
     hl_slab_get(s, 100000);
@@ -241,7 +240,7 @@ static void test_untouched_memory_is_not_resident(void **state)
     skip(); /* filling free blocks touches them */
 #endif
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    hl_slab *s = hl_slab_new(0);
+    hl_slab *s = one_node_slab(0);
     hl_block *b = hl_slab_get(s, 65536);
     uintptr_t first = ((uintptr_t)hl_block_data(b) + page - 1) & ~(page - 1);
     unsigned char resident[(2 << 20) / 4096];
@@ -259,7 +258,7 @@ static void test_untouched_memory_is_not_resident(void **state)
 static void test_many_slabs_live_side_by_side(void **state)
 {
     (void)state;
-    hl_slab *a = hl_slab_new(0), *b = hl_slab_new(0);
+    hl_slab *a = one_node_slab(0), *b = one_node_slab(0);
     hl_block *of_a = hl_slab_get(a, 200), *of_b = hl_slab_get(b, 200);
     assert_ptr_equal(of_a->slab, a);
     assert_ptr_equal(of_b->slab, b);
@@ -279,7 +278,7 @@ static int in_child(void (*misuse)(hl_slab *))
     pid_t child = fork();
     if (child == 0) {
         fclose(stderr); /* the report of a sanitizer is expected here, and not interesting */
-        hl_slab *s = hl_slab_new(0);
+        hl_slab *s = one_node_slab(0);
         misuse(s);
         hl_slab_free(s);
         _exit(0);
@@ -328,7 +327,7 @@ static void test_free_blocks_are_poisoned(void **state)
 {
     (void)state;
 #ifdef HL_POISON
-    hl_slab *s = hl_slab_new(0);
+    hl_slab *s = one_node_slab(0);
     hl_block *b = hl_slab_get(s, 1000);
     memset(hl_block_data(b), 1, b->size);
     hl_block_unref(b);
