@@ -7,7 +7,6 @@
  *   input.c   what it receives                    output.c   its outgoing queue
  *   codec_*.c what its bytes mean                 listen.c   listeners, watched descriptors, timers
  *   poll_*.c  backends                            spin.c     staying awake before sleeping
- *   spin.c    staying awake before sleeping
  *
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */

@@ -48,7 +48,7 @@ static int check(hl_loop_config *c)
     ok &= in_bounds32(&c->high_water, 1u << 20, 2, UINT32_MAX);
     ok &= in_bounds32(&c->low_water, c->high_water / 4 ? c->high_water / 4 : 1, 1, c->high_water - 1);
     ok &= in_bounds32(&c->close_ms, 5000, 1, INT32_MAX);
-    ok &= c->one_thread <= 1 && c->busy_poll_us <= 10000 && c->spin_us <= HL_SPIN_MAX;
+    ok &= c->one_thread <= 1 && c->home <= 1u << 16 && c->busy_poll_us <= 10000 && c->spin_us <= HL_SPIN_MAX;
     ok &= in_bounds(&c->ws.max_message, 16u << 20, 1, (uint64_t)1 << 62);
     return ok;
 }
@@ -56,9 +56,10 @@ static int check(hl_loop_config *c)
 static int make_rings(hl_loop *l)
 {
     uint32_t n = l->config.ring;
-    l->rings = hl_slab_get(l->config.slab, n * (sizeof(hl_op) + sizeof(hl_event)));
-    l->pin_block = hl_slab_get(l->config.slab, n * sizeof(hl_block *));
-    l->shared.stage = hl_slab_get(l->config.slab, l->config.stage_size);
+    int node = (int)l->config.home - 1;
+    l->rings = hl_slab_get_on(l->config.slab, n * (sizeof(hl_op) + sizeof(hl_event)), node);
+    l->pin_block = hl_slab_get_on(l->config.slab, n * sizeof(hl_block *), node);
+    l->shared.stage = hl_slab_get_on(l->config.slab, l->config.stage_size, node);
     if (l->rings == NULL || l->pin_block == NULL || l->shared.stage == NULL)
         return -ENOMEM;
     l->shared.sq.entries = hl_block_data(l->rings);
@@ -118,7 +119,7 @@ hl_loop *hl_loop_new(const hl_loop_config *config, int *error)
         return NULL;
     }
     *error = -ENOMEM;
-    hl_block *self = hl_slab_get(c.slab, sizeof(hl_loop));
+    hl_block *self = hl_slab_get_on(c.slab, sizeof(hl_loop), (int)c.home - 1);
     if (self == NULL)
         return NULL;
     hl_loop *l = (hl_loop *)hl_block_data(self);
@@ -129,7 +130,7 @@ hl_loop *hl_loop_new(const hl_loop_config *config, int *error)
     hl__clock(l);
     hl_wheel_init(&l->wheel, l->now);
     hl__spin_init(l);
-    l->cache = hl_cache_new(c.slab);
+    l->cache = hl_cache_new_on(c.slab, (int)c.home - 1);
     if (l->cache != NULL && make_rings(l) == 0 &&
         hl__table_init(&l->table, c.slab, c.slots, (uint32_t)sizeof(hl_stream)) == 0)
         *error = open_backend(l);
@@ -225,7 +226,7 @@ static void serve_nudges(hl_loop *l)
 /* Receives, waiting for at most `asked` ms if there is nothing to do. Negative: the backend broke. */
 static int await(hl_loop *l, int64_t asked)
 {
-    int64_t idle = idle_time(l, asked);
+    int idle = idle_time(l, asked);
     if (idle != 0) {
         int r = hl__spin(l);
         if (r > 0)
@@ -236,7 +237,8 @@ static int await(hl_loop *l, int64_t asked)
     }
     if (idle == 0 || !fall_asleep(l))
         return l->backend->wait(l, 0);
-    int r = l->backend->wait(l, idle < 0 ? -1 : idle < INT_MAX ? (int)idle : INT_MAX);
+    hl_cache_heed(l->cache); /* what it keeps while we sleep is of no use to anybody */
+    int r = l->backend->wait(l, idle);
     hl__spin_learn(l, hl__has_work(l) || hl__called(l));
     hl_mailbox_awake(&l->shared.mailbox);
     serve_nudges(l);

@@ -62,8 +62,10 @@ type LoopConfig struct {
 	LowWater   uint32 // bytes at which it resumes
 	CloseMs    uint32 // how long an orderly close waits for the peer
 	Backend    Backend
+	Home       uint32 // 1 + the memory node of the rings; 0: the caller's
 	OneThread  bool   // whoever drives the loop is locked to one thread until Free
 	BusyPollUs uint32 // io_uring: microseconds of NAPI busy polling, up to 10000
+	SpinUs     uint32 // microseconds to stay awake before sleeping, while that pays, up to 1000
 	Slab       *Slab  // where blocks come from; outlives the loop
 	MaxMessage uint64 // most bytes of a WebSocket message
 }
@@ -103,7 +105,9 @@ func NewLoop(config *LoopConfig) (*Loop, error) {
 		low_water:    C.uint32_t(config.LowWater),
 		close_ms:     C.uint32_t(config.CloseMs),
 		backend:      C.uint32_t(config.Backend),
+		home:         C.uint32_t(config.Home),
 		busy_poll_us: C.uint32_t(config.BusyPollUs),
+		spin_us:      C.uint32_t(config.SpinUs),
 		slab:         config.Slab.c,
 		ws:           C.hl_ws_config{max_message: C.uint64_t(config.MaxMessage)},
 	}

@@ -12,8 +12,8 @@
 #include <liburing.h>
 #include <sys/socket.h>
 
-#define HL__BUFFERS 256u      /* provided to the kernel at a time; a power of two */
-#define HL__BUFFER_MAX 32768u /* bytes of one */
+#define HL__BUFFERS 128u      /* provided to the kernel at a time; a power of two */
+#define HL__BUFFER_MAX 65536u /* bytes of one */
 #define HL__GROUP 0           /* of the provided buffers */
 #define HL__IOVS 64
 #define HL__GATHERS 256u        /* sends of more than one piece that one submission can carry */
@@ -72,6 +72,7 @@ typedef struct hl__uring_state {
     uint32_t missing_count;
     uint32_t unused_count;
     int enabled; /* by the thread that drives the loop, to which it belongs from then on */
+    int starved; /* memory is so short that the kernel has no buffer at all */
     int wake_fd;
     int woken;                      /* in this wait */
     int broken;                     /* why nothing can be submitted any more; 0: it can */

@@ -133,6 +133,14 @@ void hl__uring_receive(hl_loop *l, hl_stream *s)
 {
     if (receive_straight(l, s) || s->slot.ended)
         return;
+    hl__uring_state *p = l->poll;
+    if (p->starved)
+        hl__uring_replenish(l); /* there may be memory again */
+    if (p->starved) { /* asking would only be refused, again and again */
+        HL_COUNT(l->stats.nomem, 1);
+        hl__end(l, &s->slot, -ENOMEM);
+        return;
+    }
     struct io_uring_sqe *sqe = request(l);
     /* Amid large messages multishot would drain the socket into buffers before it can be stopped. */
     if (s->oneshot || s->slot.poll_mask & BULK)

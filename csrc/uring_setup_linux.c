@@ -19,10 +19,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define PROVIDED_BYTES (HL__BUFFERS * sizeof(struct io_uring_buf))
+#define PROVIDED_BYTES 4096 /* of the ring of buffers, in whole pages */
 #define CANCELLED_ALL ((uint64_t)TAG_CANCEL << 24 | 1)
+#define CLOSE_TRIES 1000
 
-_Static_assert(PROVIDED_BYTES % 4096 == 0, "whole pages");
+_Static_assert(PROVIDED_BYTES >= HL__BUFFERS * sizeof(struct io_uring_buf), "room for all");
 
 /* ------------------------------------------------------------------ buffers */
 
@@ -32,10 +33,8 @@ void hl__uring_replenish(hl_loop *l)
     int n = 0;
     while (p->missing_count > 0) {
         hl_block *b = hl_cache_get(l->cache, p->buffer_size);
-        if (b == NULL) {
-            HL_COUNT(l->stats.nomem, 1);
+        if (b == NULL)
             break;
-        }
         uint16_t id = p->missing[--p->missing_count];
         p->buffers[id] = b;
         io_uring_buf_ring_add(p->provided, hl_block_data(b), p->buffer_size, id, io_uring_buf_ring_mask(HL__BUFFERS),
@@ -43,6 +42,7 @@ void hl__uring_replenish(hl_loop *l)
     }
     if (n > 0)
         io_uring_buf_ring_advance(p->provided, n);
+    p->starved = p->missing_count == HL__BUFFERS;
 }
 
 hl_block *hl__uring_buffer(hl__uring_state *p, const struct io_uring_cqe *cqe)
@@ -226,48 +226,68 @@ int hl__uring_open(hl_loop *l)
         return r;
     }
     l->backend_step = NULL;
-    l->poll = p;
-    hl__uring_replenish(l);
+    l->poll = p; /* buffers come with the first wait, from the memory node of whoever drives the loop */
     return 0;
 }
 
 /* ------------------------------------------------------------------ closing */
 
-/* Takes a completion that nobody waits for any more; returns whether it was its request's last. */
-static int discard(hl__uring_state *p, struct io_uring_cqe *cqe)
+/* What ends by itself: a signal, or a kernel that is short of memory or of room for completions. */
+static int passes(int error)
 {
-    int last = !(cqe->flags & IORING_CQE_F_MORE);
-    if (hl__tag_of(cqe->user_data) == TAG_ACCEPT && cqe->res >= 0)
-        close(cqe->res);
-    io_uring_cqe_seen(&p->ring, cqe);
-    return last;
+    return error == -EINTR || error == -EAGAIN || error == -EBUSY;
 }
 
-/* Cancels what is under way and waits for that: a request keeps its socket open, and io_uring_queue_exit leaves the
- * clean-up to a kernel thread. */
+/* Takes the completions that are there, which nobody waits for any more. *left: the last completions that are still to
+ * come, INT_MAX less those that have come as long as the cancellation has not told. */
+static void discard(hl__uring_state *p, int *left)
+{
+    struct io_uring_cqe *cqe;
+    while (io_uring_peek_cqe(&p->ring, &cqe) == 0) {
+        if (cqe->user_data == CANCELLED_ALL)
+            *left -= INT_MAX - (cqe->res > 0 ? cqe->res : 0);
+        else if (!(cqe->flags & IORING_CQE_F_MORE))
+            --*left;
+        if (hl__tag_of(cqe->user_data) == TAG_ACCEPT && cqe->res >= 0)
+            close(cqe->res);
+        io_uring_cqe_seen(&p->ring, cqe);
+    }
+}
+
+/* Hands over what is prepared. 0: it cannot be done. */
+static int submit_all(hl__uring_state *p, int *left)
+{
+    for (int i = 0; i < CLOSE_TRIES; i++) {
+        int r = io_uring_submit_and_get_events(&p->ring);
+        if (r < 0 && !passes(r))
+            return 0;
+        discard(p, left);
+        if (io_uring_sq_ready(&p->ring) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* Cancels what is under way and waits for that: a request keeps its socket open and may write to its block, and
+ * io_uring_queue_exit leaves the clean-up to a kernel thread. */
 static void cancel_all(hl__uring_state *p)
 {
     struct __kernel_timespec second = {.tv_sec = 1};
     struct io_uring_cqe *cqe;
-    if (io_uring_submit_and_get_events(&p->ring) < 0)
-        return;
-    while (io_uring_peek_cqe(&p->ring, &cqe) == 0)
-        discard(p, cqe);
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&p->ring);
+    int left = INT_MAX;
+    struct io_uring_sqe *sqe = submit_all(p, &left) ? io_uring_get_sqe(&p->ring) : NULL;
     if (sqe == NULL)
         return;
     io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
     io_uring_sqe_set_data64(sqe, CANCELLED_ALL);
-    if (io_uring_submit(&p->ring) < 0)
+    left = INT_MAX;
+    if (!submit_all(p, &left))
         return;
-    int cancelled = INT_MAX; /* requests, once that is known; each has a last completion */
-    while (cancelled > 0 && io_uring_wait_cqe_timeout(&p->ring, &cqe, &second) == 0) {
-        if (cqe->user_data == CANCELLED_ALL) {
-            cancelled -= INT_MAX - (cqe->res > 0 ? cqe->res : 0);
-            io_uring_cqe_seen(&p->ring, cqe);
-        } else {
-            cancelled -= discard(p, cqe);
-        }
+    for (int i = 0; left > 0 && i < CLOSE_TRIES; i++) {
+        int r = io_uring_wait_cqe_timeout(&p->ring, &cqe, &second);
+        if (r < 0 && !passes(r))
+            return;
+        discard(p, &left);
     }
 }
 

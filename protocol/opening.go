@@ -20,6 +20,13 @@ type opening struct {
 	request  *http.Request // since the handshake is done
 }
 
+// awaitRequest bounds the time that the handshake may take, unless it is over already. It runs on the loop.
+func (c *WSConnection) awaitRequest() {
+	if o := c.opening.Load(); o != nil && o.request == nil && !o.refused {
+		_ = c.conn.SetDeadline(csrc.DeadlineOnce, c.shard.endpoint.config.HandshakeTimeout)
+	}
+}
+
 // handshakeEvent takes the events of a connection that is not open yet.
 func (c *WSConnection) handshakeEvent(ev *csrc.Event) {
 	o := c.opening.Load()

@@ -52,7 +52,7 @@ func (s *Shard) Serve(fd int, remote netip.AddrPort) error {
 		return err
 	}
 	// From here on the connection may be closed at any time; then these do nothing, which is right.
-	_ = c.conn.SetDeadline(csrc.DeadlineOnce, s.endpoint.config.HandshakeTimeout)
+	_ = s.loop.Do(c.awaitRequest)
 	if s.isDraining() { // drain may have met c before it was attached
 		_ = s.loop.Do(c.drain)
 	}

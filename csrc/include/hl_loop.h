@@ -66,8 +66,10 @@ typedef struct hl_loop_config {
                             hl_loop_free; io_uring then does less work (SINGLE_ISSUER, DEFER_TASKRUN; Linux 6.1) */
     uint32_t busy_poll_us; /* io_uring: how long a wait polls the network card's queue (NAPI) before it sleeps, up to
                             10000; 0: not at all. For latency at the cost of a processor (Linux 6.9) */
-    uint32_t spin_us;    /* how long a turn that follows a busy one looks for more before it sleeps, up to 1000; 0: not
-                            at all. The loop spends less of it while spinning finds nothing (hl_loop_stats.spins) */
+    uint32_t spin_us;    /* most microseconds that a turn with nothing to do stays awake before it sleeps, up to 1000; 0:
+                            it sleeps at once. See "Waiting" */
+    uint32_t home;       /* 1 + the memory node that the rings and the like are to lie on; 0: the one that hl_loop_new is
+                            called on. What is received and sent always lies on the node that the loop runs on */
     hl_slab *slab;       /* where blocks come from; outlives the loop */
     hl_ws_config ws;     /* limits of the WebSocket codec; max_message 0: 16 MiB; client has to be 0 */
 } hl_loop_config;

@@ -37,7 +37,7 @@ func broken(t *testing.T) (*Loop, *stream) {
 	t.Helper()
 	fd, _ := pair(t) // makes sure that the runtime has its own set already
 	before := epolls(t)
-	l, err := New(Config{Backend: "epoll", })
+	l, err := New(Config{Backend: "epoll"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestGoexitInTurn(t *testing.T) {
 }
 
 func TestMemoryLimit(t *testing.T) {
-	pool, err := NewPool(32 << 20)
+	pool, err := NewPool(PoolConfig{Limit: 32 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

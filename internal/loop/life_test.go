@@ -91,6 +91,19 @@ func TestGoexitDoesNotEndTheLoop(t *testing.T) {
 	echoes(t, other)
 }
 
+func TestRunOnlyIsNotTurned(t *testing.T) {
+	l := start(t, Config{RunOnly: true})
+	if _, err := l.Turn(0); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("Turn: %v", err)
+	}
+	idle, err := New(Config{RunOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle.Close() // it may still be closed by anybody while nobody has run it
+	wait(t, "the loop to end", idle.Done())
+}
+
 func TestGoexitWhileClosing(t *testing.T) {
 	l, err := New(Config{Logger: quiet})
 	if err != nil {
@@ -444,19 +457,4 @@ func TestAttachedTwice(t *testing.T) {
 			t.Errorf("again: %v", err)
 		}
 	})
-}
-
-func TestPinned(t *testing.T) {
-	l := start(t, Config{CPUs: []int{0}})
-	on(t, l, func() {
-		if !l.Stats().Pinned {
-			t.Skip("this machine forbids pinning to CPU 0")
-		}
-	})
-	impossible := start(t, Config{CPUs: []int{1023}, Logger: quiet})
-	_, peer := attach(t, impossible, false, echoRaw)
-	echoes(t, peer)
-	if impossible.Stats().Pinned {
-		t.Error("pinned to a CPU that does not exist")
-	}
 }

@@ -1,17 +1,15 @@
 package loop
 
 import (
-	"fmt"
 	"log/slog"
 	"math"
-	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/momentics/hioload-ws/csrc"
 	"github.com/momentics/hioload-ws/internal/gid"
+	"github.com/momentics/hioload-ws/internal/numa"
 )
 
 // Config says what a loop is made with. The zero value is useful; numbers out of the bounds in hl_loop.h are refused.
@@ -27,6 +25,8 @@ type Config struct {
 	MaxMessage   uint64        // bytes of a received WebSocket message; 0: 16 MiB
 	QueueLimit   uint64        // most unsent bytes that Send queues for one stream; 0: 64 MiB
 	Backend      string        // "epoll", "io_uring"; "": what HIOLOAD_BACKEND says, else epoll
+	Spin         time.Duration // how long to stay awake before sleeping, while that pays, up to 1 ms; 0: not at all
+	BusyPoll     time.Duration // io_uring: how long a wait polls the network card itself, up to 10 ms; 0: not at all
 	RunOnly      bool          // Turn will not be called: Run may claim a thread for itself, which io_uring likes
 	Pool         *Pool         // where memory comes from; nil: one of the loop's own, without a limit
 	CPUs         []int         // Run pins its thread to these; none: to no CPU in particular
@@ -54,6 +54,7 @@ type Loop struct {
 	pool   *Pool
 	limit  uint64
 	cpus   []int
+	asked  csrc.Backend
 	log    *slog.Logger
 
 	runOnly bool
@@ -111,7 +112,7 @@ func New(cfg Config) (*Loop, error) {
 		l.log = slog.Default()
 	}
 	if l.pool == nil {
-		pool, err := NewPool(0)
+		pool, err := NewPool(PoolConfig{})
 		if err != nil {
 			return nil, err
 		}
@@ -126,9 +127,11 @@ func New(cfg Config) (*Loop, error) {
 		l.pool.release()
 		return nil, err
 	}
+	l.asked = backend
 	core, err := csrc.NewLoop(&csrc.LoopConfig{
 		Backend:    backend,
 		OneThread:  cfg.RunOnly,
+		Home:       home(cfg.CPUs),
 		Ring:       cfg.Ring,
 		Batch:      cfg.Batch,
 		RecvSize:   cfg.RecvSize,
@@ -137,6 +140,8 @@ func New(cfg Config) (*Loop, error) {
 		HighWater:  cfg.HighWater,
 		LowWater:   cfg.LowWater,
 		CloseMs:    uint32(min(milliseconds(cfg.CloseTimeout), math.MaxUint32)),
+		BusyPollUs: uint32(min(units(cfg.BusyPoll, time.Microsecond), math.MaxUint32)),
+		SpinUs:     uint32(min(units(cfg.Spin, time.Microsecond), math.MaxUint32)),
 		Slab:       l.pool.slab,
 		MaxMessage: cfg.MaxMessage,
 	})
@@ -150,12 +155,28 @@ func New(cfg Config) (*Loop, error) {
 	return l, nil
 }
 
+// home returns 1 + the memory node that the processors share, or 0 when there is none.
+func home(cpus []int) uint32 {
+	node := -1
+	for i, cpu := range cpus {
+		n := numa.NodeOf(cpu)
+		if i > 0 && n != node {
+			return 0
+		}
+		node = n
+	}
+	return uint32(node + 1)
+}
+
 // milliseconds rounds up, so that nothing fires early; 0 for 0 and below.
-func milliseconds(d time.Duration) uint64 {
+func milliseconds(d time.Duration) uint64 { return units(d, time.Millisecond) }
+
+// units returns d in units, rounded up; 0 for 0 and below.
+func units(d, unit time.Duration) uint64 {
 	if d <= 0 {
 		return 0
 	}
-	return uint64((d-1)/time.Millisecond) + 1
+	return uint64((d-1)/unit) + 1
 }
 
 // OnLoop tells whether the caller's goroutine is the one that is driving the loop, which is the case in HandleEvent and
@@ -191,45 +212,6 @@ func (l *Loop) Done() <-chan struct{} { return l.done }
 
 // Pool is where the loop takes its memory from.
 func (l *Loop) Pool() *Pool { return l.pool }
-
-// backendVariable is the environment variable that chooses the backend where the program does not.
-const backendVariable = "HIOLOAD_BACKEND"
-
-func backendNamed(name string) (csrc.Backend, error) {
-	from := "Config.Backend"
-	if name == "" {
-		name, from = os.Getenv(backendVariable), backendVariable
-	}
-	switch name {
-	case "":
-		return csrc.BackendDefault, nil
-	case "epoll":
-		return csrc.BackendEpoll, nil
-	case "io_uring":
-		return csrc.BackendIOUring, nil
-	}
-	return 0, fmt.Errorf("loop: %s is %q, not epoll or io_uring: %w", from, name, syscall.EINVAL)
-}
-
-// BackendError tells why the backend asked for could not be had, and epoll is used in its place; nil when it could.
-func (l *Loop) BackendError() error {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if l.freed {
-		return nil
-	}
-	return l.core.BackendError()
-}
-
-// Backend names how the loop talks to the kernel: "epoll" or "io_uring". Empty after it has ended.
-func (l *Loop) Backend() string {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if l.freed {
-		return ""
-	}
-	return l.core.Backend()
-}
 
 // Stats returns the counters, of a loop that has ended the last ones.
 func (l *Loop) Stats() Stats {

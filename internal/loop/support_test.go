@@ -23,11 +23,12 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 // start makes a loop that runs until the test ends, and then checks that it ended whole and has given back all memory.
 func start(t testing.TB, cfg Config) *Loop {
 	t.Helper()
-	pool, err := NewPool(0)
+	pool, err := NewPool(PoolConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.Pool = pool
+	cfg.RunOnly = true
 	l, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@
 #include "loop_fixture.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 static void posted_bytes_are_copied(void **state)
 {
@@ -187,6 +188,44 @@ static void slots_are_reserved_by_any_thread(void **state)
     close_fixture(f);
 }
 
+typedef struct waker {
+    fixture *f;
+    hl_handle stream;
+    int peer;
+    int unheard; /* the letter was posted and nothing came of it */
+} waker;
+
+static void *post_to_a_sleeper(void *arg)
+{
+    waker *w = arg;
+    while (!__atomic_load_n(&w->f->sh->mailbox.sleeping, __ATOMIC_ACQUIRE)) /* all that it did before */
+        sched_yield();
+    hl_op op = {.code = HL_OP_SEND, .handle = w->stream, .data = "wake up", .len = 7};
+    struct pollfd answer = {.fd = w->peer, .events = POLLIN};
+    w->unheard = hl_loop_post(w->f->loop, &op) != 0 || poll(&answer, 1, 10000) != 1;
+    hl_loop_wake(w->f->loop); /* lets it go on, whatever became of the letter */
+    return NULL;
+}
+
+/* A loop that sleeps without a limit has nothing but the letter to wake it. */
+static void a_letter_wakes_a_loop_that_sleeps(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(NULL);
+    int fd[2];
+    pthread_t t;
+    make_pair(fd);
+    waker w = {.f = f, .stream = attach(f, fd[0], 0), .peer = fd[1]};
+    turn(f);
+    assert_int_equal(pthread_create(&t, NULL, post_to_a_sleeper, &w), 0);
+    assert_true(hl_loop_enter(f->loop, -1, 0) >= 0);
+    turn(f); /* sends it, if the wake-up came before the letter was read */
+    pthread_join(t, NULL);
+    assert_false(w.unheard);
+    close(fd[1]);
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +235,7 @@ int main(void)
         cmocka_unit_test(letters_can_be_queued_in_order),
         cmocka_unit_test(many_threads_keep_their_order_and_wake_a_sleeping_loop),
         cmocka_unit_test(slots_are_reserved_by_any_thread),
+        cmocka_unit_test(a_letter_wakes_a_loop_that_sleeps),
     };
     return cmocka_run_group_tests_name("loop_post", tests, NULL, NULL);
 }

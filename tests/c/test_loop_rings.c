@@ -138,6 +138,43 @@ static void a_flush_makes_no_event(void **state)
     close_fixture(f);
 }
 
+/* The last bytes take the last entry that is free; the end, which lies behind them, comes when there is another. */
+static void an_end_waits_for_room(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.ring = 64, .recv_size = 512});
+    enum { OTHERS = 31 };
+    int fd[2], other[OTHERS][2];
+    static uint8_t bytes[1000];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0);
+    for (int i = 0; i < OTHERS; i++) {
+        make_pair(other[i]);
+        attach(f, other[i][0], 0);
+    }
+    turn(f);
+    peer_write(fd[1], bytes, sizeof bytes); /* two pieces */
+    close(fd[1]);
+    for (int i = 0; i < OTHERS; i++)
+        peer_write(other[i][1], "x", 1);
+    turn(f);
+    assert_int_equal(f->sh->cq.tail - f->sh->cq.head, OTHERS + 1);
+    size_t got = 0;
+    int ends = 0;
+    for (int events = 0; ends == 0; events++) {
+        hl_event e = next(f);
+        if (e.handle == h && e.type == HL_EV_DATA)
+            got += e.len;
+        ends += e.handle == h && e.type == HL_EV_END;
+        if (events == 0)
+            turn(f); /* with room for one more event of input that waits */
+    }
+    assert_int_equal(got, sizeof bytes);
+    for (int i = 0; i < OTHERS; i++)
+        close(other[i][1]);
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +183,7 @@ int main(void)
         cmocka_unit_test(unread_events_are_kept),
         cmocka_unit_test(a_flush_sends_and_leaves_events_alone),
         cmocka_unit_test(a_flush_makes_no_event),
+        cmocka_unit_test(an_end_waits_for_room),
     };
     return cmocka_run_group_tests_name("loop_rings", tests, NULL, NULL);
 }

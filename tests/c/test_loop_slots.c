@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/timerfd.h>
 
 static int64_t now_ms(void)
 {
@@ -318,6 +319,32 @@ static void a_wake_reaches_this_wait_or_the_next(void **state)
     close_fixture(f);
 }
 
+/* What comes much too late comes after something else. */
+static void waits_end_when_they_should(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(NULL);
+    hl_handle late = push_slot(f, HL_OP_TIMER, 0, 0, 10000);
+    int later = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    assert_int_equal(timerfd_settime(later, 0, &(struct itimerspec){.it_value.tv_sec = 3}, NULL), 0);
+    hl_handle watch = push_slot(f, HL_OP_WATCH, later, HL_READABLE, 0);
+    turn(f);
+    assert_int_equal(hl_loop_enter(f->loop, 20, 0), 0); /* because it was asked to, not because of a timer */
+    push_code(f, watch, HL_OP_CLOSE, 0);
+    expect(f, HL_EV_CLOSED, watch);
+    close(later);
+    hl_handle soon = push_slot(f, HL_OP_TIMER, 0, 0, 10);
+    expect(f, HL_EV_TIMEOUT, soon);
+    assert_int_equal(pop(f).type, 0);
+    push(f, (hl_op){.code = HL_OP_TIMER, .handle = soon, .len = 10});
+    assert_int_equal(hl_loop_enter(f->loop, 20000, 0), 1); /* because of the timer */
+    expect(f, HL_EV_TIMEOUT, soon);
+    assert_int_equal(pop(f).type, 0);
+    push_code(f, late, HL_OP_CLOSE, 0);
+    expect(f, HL_EV_CLOSED, late);
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +360,7 @@ int main(void)
         cmocka_unit_test(timers_fire_not_before_their_time),
         cmocka_unit_test(waits_no_longer_than_asked),
         cmocka_unit_test(a_wake_reaches_this_wait_or_the_next),
+        cmocka_unit_test(waits_end_when_they_should),
     };
     return cmocka_run_group_tests_name("loop_slots", tests, NULL, NULL);
 }

@@ -5,6 +5,8 @@
  */
 #include "loop_fixture.h"
 
+#include <netinet/in.h>
+
 static void echoes_bytes(void **state)
 {
     (void)state;
@@ -95,6 +97,7 @@ static void keeps_order_through_partial_writes(void **state)
 {
     (void)state;
     fixture *f = open_fixture(&(hl_loop_config){.stage_size = 4096});
+    turn(f); /* a backend takes what it receives into with its first wait */
     uint64_t before = bytes_in_use(f);
     int fd[2];
     make_pair(fd);
@@ -534,6 +537,95 @@ static void refuses_configs_out_of_bounds(void **state)
     assert_int_equal(hl_slab_free(slab), 0);
 }
 
+/* A connection over TCP, on the loopback; [0] is for the loop. */
+static void make_tcp_pair(int fd[2])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    fd[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd[1], (struct sockaddr *)&at, sizeof at), 0);
+    fd[0] = accept(listener, NULL, NULL);
+    assert_true(fd[0] >= 0);
+    close(listener);
+}
+
+static void an_abort_can_be_a_reset(void **state)
+{
+    (void)state;
+    for (int reset = 0; reset <= 1; reset++) {
+        fixture *f = open_fixture(NULL);
+        int fd[2];
+        char c;
+        make_tcp_pair(fd);
+        hl_handle h = attach(f, fd[0], 0);
+        turn(f);
+        push(f, (hl_op){.code = HL_OP_ABORT, .handle = h, .flags = reset ? HL_RESET : 0});
+        expect(f, HL_EV_CLOSED, h);
+        turn(f); /* io_uring: cancels what holds the socket */
+        ssize_t n = recv(fd[1], &c, 1, 0);
+        assert_int_equal(n, reset ? -1 : 0);
+        if (reset)
+            assert_int_equal(errno, ECONNRESET);
+        close(fd[1]);
+        close_fixture(f);
+    }
+}
+
+static void a_peer_is_not_silent_because_we_do_not_listen(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(NULL);
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0), timer = hl_loop_reserve(f->loop);
+    push_code(f, h, HL_OP_READ, 0);
+    push(f, (hl_op){.code = HL_OP_DEADLINE, .handle = h, .kind = HL_DEADLINE_READ, .len = 5});
+    push(f, (hl_op){.code = HL_OP_TIMER, .handle = timer, .len = 50});
+    expect(f, HL_EV_TIMEOUT, timer);
+    push_code(f, h, HL_OP_READ, 1);
+    assert_int_equal(expect(f, HL_EV_TIMEOUT, h).kind, HL_DEADLINE_READ);
+    close(fd[1]);
+    close_fixture(f);
+}
+
+/* A stream that had stopped reading because its output waited reads again when the output has nowhere to go: or its
+ * owner would never hear the last words, nor that the peer has gone. */
+static void a_peer_that_left_unread_output_is_heard_to_the_end(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.high_water = 100000, .low_water = 1000});
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0);
+    static uint8_t big[200000];
+    for (int i = 0; i < 3; i++) {
+        push_send(f, h, big, sizeof big);
+        turn(f);
+    }
+    assert_true(queued(f, h) > 100000);
+    while (pop(f).type == HL_EV_DRAIN) /* of what the kernel took at first */
+        ;
+    peer_write(fd[1], "last words", 10);
+    for (int i = 0; i < 3; i++) {
+        turn(f);
+        assert_int_equal(pop(f).type, 0);
+    }
+    close(fd[1]);
+    assert_int_equal(expect(f, HL_EV_DATA, h).len, 10);
+    hl_event e = next(f);
+    if (e.type == HL_EV_END) {
+        push_code(f, h, HL_OP_CLOSE, 0);
+        e = next(f);
+    }
+    assert_int_equal(e.type, HL_EV_CLOSED);
+    assert_int_equal(e.kind, 1);
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -558,6 +650,9 @@ int main(void)
         cmocka_unit_test(a_bad_descriptor_closes_its_slot),
         cmocka_unit_test(free_closes_everything),
         cmocka_unit_test(refuses_configs_out_of_bounds),
+        cmocka_unit_test(an_abort_can_be_a_reset),
+        cmocka_unit_test(a_peer_is_not_silent_because_we_do_not_listen),
+        cmocka_unit_test(a_peer_that_left_unread_output_is_heard_to_the_end),
     };
     return cmocka_run_group_tests_name("loop_stream", tests, NULL, NULL);
 }

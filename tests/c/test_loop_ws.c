@@ -587,6 +587,71 @@ static void reads_on_while_flushing_so_neither_side_locks_up(void **state)
     close_fixture(f);
 }
 
+/* Every byte of a message under way puts the end of the close off, up to 12 times close_ms. */
+static void a_close_does_not_last_for_ever_however_much_comes(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.close_ms = 20});
+    int fd[2];
+    hl_handle h = open_ws(f, fd), backstop = hl_loop_reserve(f->loop);
+    uint8_t header[HL_WS_MAX_HEADER];
+    peer_write(fd[1], header, hl_ws_header_write(header, HL_WS_BINARY, 1, 10000000, mask));
+    push_code(f, h, HL_OP_CLOSE, 1000);
+    push(f, (hl_op){.code = HL_OP_TIMER, .handle = backstop, .len = 5000});
+    hl_event e = {0};
+    while (e.type == 0) {
+        peer_write(fd[1], "x", 1);
+        assert_true(hl_loop_enter(f->loop, 1, 0) >= 0);
+        e = pop(f);
+    }
+    assert_int_equal(e.handle, h); /* and not the timer */
+    assert_int_equal(e.type, HL_EV_CLOSED);
+    assert_int_equal(e.result, -ETIMEDOUT);
+    close(fd[1]);
+    close_fixture(f);
+}
+
+/* Of two streams with messages that wait for room, the first ends. The second, which stands behind it in the same list,
+ * is heard all the same, and of the first nothing but its end. */
+static void a_stream_that_ends_while_its_input_waits_holds_up_nobody(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.ring = 64});
+    enum { MESSAGES = 100 };
+    uint8_t frames[MESSAGES * 7];
+    size_t len = 0;
+    int fd[2][2], seen[2] = {0};
+    for (int i = 0; i < MESSAGES; i++)
+        len += client_frame(frames + len, 0x82, "m", 1);
+    hl_handle h[2] = {open_ws(f, fd[0]), open_ws(f, fd[1])};
+    turn(f);
+    peer_write(fd[0][1], frames, len);
+    turn(f); /* the ring is full */
+    peer_write(fd[1][1], frames, len);
+    for (int i = 0; i < 33; i++)
+        seen[expect(f, HL_EV_MESSAGE, h[0]).handle == h[1]]++;
+    turn(f); /* less than half of it is taken: the second gets as far as there is room */
+    for (int i = 0; i < 20; i++)
+        seen[next(f).handle == h[1]]++;
+    push_code(f, h[0], HL_OP_ABORT, 0);
+    turn(f); /* room for the end, but not for input */
+    int closed = 0;
+    while (seen[1] < MESSAGES || !closed) {
+        hl_event e = next(f);
+        if (e.type == HL_EV_CLOSED) {
+            assert_int_equal(e.handle, h[0]);
+            assert_false(closed++);
+        } else {
+            assert_int_equal(e.type, HL_EV_MESSAGE);
+            assert_true(e.handle == h[1] || !closed);
+            seen[e.handle == h[1]]++;
+        }
+    }
+    for (int i = 0; i < 2; i++)
+        close(fd[i][1]);
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -611,6 +676,8 @@ int main(void)
         cmocka_unit_test(codes_that_must_not_be_sent_become_1000),
         cmocka_unit_test(upgrading_a_stream_that_has_ended),
         cmocka_unit_test(reads_on_while_flushing_so_neither_side_locks_up),
+        cmocka_unit_test(a_close_does_not_last_for_ever_however_much_comes),
+        cmocka_unit_test(a_stream_that_ends_while_its_input_waits_holds_up_nobody),
     };
     return cmocka_run_group_tests_name("loop_ws", tests, NULL, NULL);
 }
