@@ -8,16 +8,18 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 	"unsafe"
 
 	"github.com/momentics/hioload-ws/api"
 )
 
-// nodeFolder is where the kernel shows memory nodes (Documentation/ABI/stable/sysfs-devices-node). It is absent in
-// kernels without NUMA and in some containers.
-const nodeFolder = "/sys/devices/system/node"
+// Where the kernel shows memory nodes (Documentation/ABI/stable/sysfs-devices-node; absent in kernels without NUMA and in
+// some containers) and processors (Documentation/admin-guide/cputopology.rst).
+const (
+	nodeFolder = "/sys/devices/system/node"
+	cpuFolder  = "/sys/devices/system/cpu"
+)
 
 // Nodes returns the memory nodes that have processors or memory. A machine that shows none has node 0.
 func Nodes() ([]int, error) {
@@ -31,8 +33,8 @@ func Nodes() ([]int, error) {
 	return ParseList(string(text))
 }
 
-// CPUs returns the processors of a memory node, in ascending order. api.ErrNotFound when there is no such node; node 0
-// always exists.
+// CPUs returns the processors of a memory node, in ascending order, whether the process may use them or not (Select).
+// api.ErrNotFound when there is no such node; node 0 always exists.
 func CPUs(node int) ([]int, error) {
 	text, err := os.ReadFile(filepath.Join(nodeFolder, "node"+strconv.Itoa(node), "cpulist"))
 	if err == nil {
@@ -41,6 +43,10 @@ func CPUs(node int) ([]int, error) {
 	if node != 0 {
 		return nil, fmt.Errorf("numa: node %d: %w", node, api.ErrNotFound)
 	}
+	text, err = os.ReadFile(filepath.Join(cpuFolder, "online"))
+	if err == nil {
+		return ParseList(string(text))
+	}
 	cpus := make([]int, runtime.NumCPU())
 	for i := range cpus {
 		cpus[i] = i
@@ -48,38 +54,23 @@ func CPUs(node int) ([]int, error) {
 	return cpus, nil
 }
 
-// Mask is a set of processors, as sched_setaffinity(2) takes it: bit n of the whole is processor n.
-type Mask [16]uint64 // CPU_SETSIZE, 1024 processors
-
-// MaskOf returns the set of the given processors. A number outside the mask is an error.
-func MaskOf(cpus []int) (Mask, error) {
-	var m Mask
-	for _, cpu := range cpus {
-		if cpu < 0 || cpu >= len(m)*64 {
-			return m, fmt.Errorf("numa: processor %d: %w", cpu, api.ErrInvalidArgument)
-		}
-		m[cpu/64] |= 1 << (cpu % 64)
+// siblings returns the processors that share a core with cpu.
+func siblings(cpu int) []int {
+	text, err := os.ReadFile(filepath.Join(cpuFolder, "cpu"+strconv.Itoa(cpu), "topology/thread_siblings_list"))
+	if err != nil {
+		return nil
 	}
-	return m, nil
-}
-
-// CPUs returns the processors in the set, in ascending order.
-func (m *Mask) CPUs() []int {
-	var list []int
-	for cpu := 0; cpu < len(m)*64; cpu++ {
-		if m[cpu/64]&(1<<(cpu%64)) != 0 {
-			list = append(list, cpu)
-		}
-	}
+	list, _ := ParseList(string(text)) // nil if it is not one: cpu then has a core of its own
 	return list
 }
 
-// Add adds the processors of other.
-func (m *Mask) Add(other *Mask) {
-	for i, word := range other {
-		m[i] |= word
-	}
-}
+// atStart is what the process was given. Package variables are initialised on the main thread, which nothing in this
+// process can have bound before; later a thread's own mask may be narrower, and nobody else's is known.
+var atStart, errAtStart = Affinity(0)
+
+// Allowed returns the processors that the process may use: those that it was started with (cgroup cpuset, taskset). The
+// kernel answers as of that moment; what a cpuset has lost since is left out when threads are bound (SetAffinity).
+func Allowed() (Mask, error) { return atStart, errAtStart }
 
 // Affinity returns the processors that thread tid (0: the calling one) may run on.
 func Affinity(tid int) (Mask, error) {
@@ -93,14 +84,19 @@ func Affinity(tid int) (Mask, error) {
 }
 
 // SetAffinity restricts thread tid (0: the calling one) to the processors of m. The kernel leaves out those that the
-// cpuset of the process does not allow, and answers EINVAL when none is left.
+// cpuset of the process does not allow; syscall.EINVAL when none is left, syscall.ESRCH when there is no such thread.
 func SetAffinity(tid int, m *Mask) error {
 	_, _, errno := syscall.RawSyscall(syscall.SYS_SCHED_SETAFFINITY, uintptr(tid), unsafe.Sizeof(*m),
 		uintptr(unsafe.Pointer(m)))
-	if errno != 0 {
-		return fmt.Errorf("numa: sched_setaffinity to %v: %w", m.CPUs(), errno)
+	switch errno {
+	case 0:
+		return nil
+	case syscall.EINVAL:
+		return fmt.Errorf("numa: sched_setaffinity to %s, of which this machine or the process's cpuset has none: %w",
+			orNone(m), errno)
+	default:
+		return fmt.Errorf("numa: sched_setaffinity to %s: %w", orNone(m), errno)
 	}
-	return nil
 }
 
 // Threads returns the ids of all threads of this process.
@@ -111,7 +107,7 @@ func Threads() ([]int, error) {
 	}
 	var tids []int
 	for _, entry := range entries {
-		if tid, err := strconv.Atoi(strings.TrimSpace(entry.Name())); err == nil {
+		if tid, err := strconv.Atoi(entry.Name()); err == nil {
 			tids = append(tids, tid)
 		}
 	}
@@ -120,3 +116,12 @@ func Threads() ([]int, error) {
 
 // ThreadID returns the id of the calling thread.
 func ThreadID() int { return syscall.Gettid() }
+
+// ThreadExists tells whether a thread of this process has that id.
+func ThreadExists(tid int) bool {
+	_, _, errno := syscall.RawSyscall(syscall.SYS_TGKILL, uintptr(syscall.Getpid()), uintptr(tid), 0)
+	return errno == 0
+}
+
+// Gone tells whether err says that a thread has ended.
+func Gone(err error) bool { return errors.Is(err, syscall.ESRCH) }

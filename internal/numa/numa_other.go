@@ -24,17 +24,10 @@ func CPUs(node int) ([]int, error) {
 	return cpus, nil
 }
 
-// Mask is a set of processors; threads can be bound to one on Linux only.
-type Mask struct{}
+func siblings(int) []int { return nil }
 
-// MaskOf fails with api.ErrNotSupported.
-func MaskOf([]int) (Mask, error) { return Mask{}, unsupported() }
-
-// CPUs returns nil.
-func (*Mask) CPUs() []int { return nil }
-
-// Add does nothing.
-func (*Mask) Add(*Mask) {}
+// Allowed fails with api.ErrNotSupported.
+func Allowed() (Mask, error) { return Mask{}, unsupported() }
 
 // Affinity fails with api.ErrNotSupported.
 func Affinity(int) (Mask, error) { return Mask{}, unsupported() }
@@ -47,6 +40,12 @@ func Threads() ([]int, error) { return nil, unsupported() }
 
 // ThreadID returns 0.
 func ThreadID() int { return 0 }
+
+// ThreadExists returns false.
+func ThreadExists(int) bool { return false }
+
+// Gone returns false.
+func Gone(error) bool { return false }
 
 func unsupported() error {
 	return fmt.Errorf("numa: binding threads on %s: %w", runtime.GOOS, api.ErrNotSupported)
