@@ -146,12 +146,14 @@ int hl__stream_where(hl_loop *l, hl_stream *s, struct iovec iov[2], size_t *dire
     if (*direct > 0)
         n++;
     uint8_t *where;
-    size_t room = hl__recv_room(l, l->config.recv_size / 2, &where);
+    /* A message of recv_size comes in one piece with its header, and is delivered where it lies. */
+    size_t most = (size_t)l->config.recv_size + HL_WS_MAX_HEADER;
+    size_t room = hl__recv_room(l, most, &where);
     if (room == 0) {
         short_of_memory(l, s);
         return 0;
     }
-    iov[n++] = (struct iovec){where, room < l->config.recv_size ? room : l->config.recv_size};
+    iov[n++] = (struct iovec){where, room < most ? room : most};
     return n;
 }
 

@@ -82,6 +82,8 @@ static void uring_detach(hl_loop *l, hl_slot *s)
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
         if (s->poll_mask & requests[i].under_way)
             hl__uring_cancel(l, requests[i].data);
+    if (s->kind == HL_KIND_LISTENER)
+        hl__uring_submit(l); /* an accept under way keeps the socket listening: nobody should connect in vain */
     s->poll_mask = 0;
 }
 

@@ -5,8 +5,8 @@
  * behind the last one need not wait. So, when config.spin_us allows it, a loop with nothing to do asks its backend
  * without sleeping until its budget is used up. The budget follows what that would have gained, as KVM's halt polling
  * does (Linux, Documentation/virt/kvm/halt-polling.rst): whenever something came within spin_us of having nothing to do
- * it doubles, up to spin_us; whenever nothing did it halves, down to 0. A loop that is idle, or whose messages are rarer
- * than spin_us, thus soon goes to sleep at once and burns nothing.
+ * it doubles, up to spin_us; whenever nothing did it halves, down to 0. A loop that is idle, or gets messages more
+ * rarely, thus soon goes to sleep at once and burns nothing.
  *
  * Owner's thread, all of it.
  *

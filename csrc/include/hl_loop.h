@@ -26,10 +26,10 @@
  *           Above `high_water` bytes of unsent output reading pauses by itself until they fall to `low_water`: a peer
  *           that sends and never reads is answered by TCP's own flow control, and no byte is lost.
  *
- * Waiting   A turn with nothing to do sleeps in the kernel, until something comes, a timer is due, or another thread wakes
- *           it: an idle loop makes no system call. With config.spin_us it first asks the kernel without sleeping, for a
- *           time that doubles, up to spin_us, while messages come that soon, and halves, down to nothing, while they do
- *           not.
+ * Waiting   A turn with nothing to do sleeps in the kernel, until something comes, a timer is due, or another thread
+ *           wakes it: an idle loop makes no system call. With config.spin_us it first asks the kernel without sleeping,
+ *           for a time that doubles, up to spin_us, while messages come that soon, and halves, down to nothing, while
+ *           they do not.
  *
  * Memory    An event's bytes stay valid until the next hl_loop_enter without HL_ENTER_FLUSH. To keep them longer,
  *           take a reference to event.block before.
@@ -54,8 +54,9 @@ enum { HL_BACKEND_DEFAULT = 0, HL_BACKEND_EPOLL = 1, HL_BACKEND_URING = 2 };
 typedef struct hl_loop_config {
     uint32_t ring;       /* entries of each ring: a power of two from 64 to 65536; 0: 1024 */
     uint32_t batch;      /* ready descriptors taken from the kernel at a time, 1 to 4096; 0: 256 */
-    uint32_t recv_size;  /* most bytes received from one stream at a time, 512 to 4 MiB; 0: 65536. The rest of a message
-                            that is under way may come with them, up to 1 MiB, straight into its own block */
+    uint32_t recv_size;  /* most bytes received from one stream at a time, besides a frame's header, 512 to 4 MiB; 0:
+                            65536. The rest of a message that is under way may come with them, up to 1 MiB, straight
+                            into its own block */
     uint32_t stage_size; /* bytes of the staging area, 4096 to 4 MiB; 0: 262144 */
     uint32_t slots;      /* most slots alive at a time, up to 2^24; 0: 1048576 */
     uint32_t high_water; /* bytes of unsent output that pause reading; 0: 1 MiB */
@@ -66,10 +67,10 @@ typedef struct hl_loop_config {
                             hl_loop_free; io_uring then does less work (SINGLE_ISSUER, DEFER_TASKRUN; Linux 6.1) */
     uint32_t busy_poll_us; /* io_uring: how long a wait polls the network card's queue (NAPI) before it sleeps, up to
                             10000; 0: not at all. For latency at the cost of a processor (Linux 6.9) */
-    uint32_t spin_us;    /* most microseconds that a turn with nothing to do stays awake before it sleeps, up to 1000; 0:
-                            it sleeps at once. See "Waiting" */
-    uint32_t home;       /* 1 + the memory node that the rings and the like are to lie on; 0: the one that hl_loop_new is
-                            called on. What is received and sent always lies on the node that the loop runs on */
+    uint32_t spin_us;    /* most microseconds that a turn with nothing to do stays awake before it sleeps, up to 1000;
+                            0: it sleeps at once. See "Waiting" */
+    uint32_t home;       /* 1 + the memory node that rings, caches and the like are to lie on; 0: the one that the
+                            thread in question runs on */
     hl_slab *slab;       /* where blocks come from; outlives the loop */
     hl_ws_config ws;     /* limits of the WebSocket codec; max_message 0: 16 MiB; client has to be 0 */
 } hl_loop_config;
@@ -236,8 +237,9 @@ typedef struct hl_loop_stats {
 /* ------------------------------------------------------------------ functions */
 
 /*
- * A loop, or NULL with *error set (-EINVAL: the config is out of the bounds above). When the backend asked for is not to
- * be had (a container may forbid io_uring, a kernel lack it), the loop falls back to epoll: see hl_loop_backend_error.
+ * A loop, or NULL with *error set (-EINVAL: the config is out of the bounds above). When the backend asked for is not
+ * to be had (a container may forbid io_uring, a kernel lack it), the loop falls back to epoll: see
+ * hl_loop_backend_error.
  */
 hl_loop *hl_loop_new(const hl_loop_config *config, int *error);
 
