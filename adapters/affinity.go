@@ -1,6 +1,7 @@
 package adapters
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -10,8 +11,9 @@ import (
 )
 
 // AffinityAdapter implements api.Affinity with the affinity calls of the operating system (Linux: sched_setaffinity(2);
-// elsewhere binding fails with api.ErrNotSupported). Its methods are safe for use by many goroutines, but with thread
-// scope the goroutine that pinned must be the one that unpins.
+// elsewhere binding fails with api.ErrNotSupported). It stays within the processors that the process was started with, by
+// a cgroup's cpuset or by taskset(1). Its methods are safe for use by many goroutines, but with thread scope the goroutine
+// that pinned must be the one that unpins.
 type AffinityAdapter struct {
 	scope api.AffinityScope
 
@@ -19,8 +21,9 @@ type AffinityAdapter struct {
 	pinned bool
 	cpu    int
 	node   int
-	bound  int               // thread bound in thread scope; 0: none
-	before map[int]numa.Mask // what each thread was bound to before Pin
+	thread int               // bound in thread scope; 0: none
+	set    numa.Mask         // what Pin has bound to
+	before map[int]numa.Mask // by thread: what it was bound to before; nil: nothing is bound
 }
 
 var _ api.Affinity = (*AffinityAdapter)(nil)
@@ -33,58 +36,61 @@ func NewScopedAffinity(scope api.AffinityScope) *AffinityAdapter {
 	return &AffinityAdapter{scope: scope, cpu: -1, node: -1}
 }
 
-// Pin binds to processor cpuID, or with -1 to the processors of memory node numaID. If both are given the processor must
-// belong to the node (api.ErrInvalidArgument); a node that does not exist is api.ErrNotFound. With thread scope the
-// calling goroutine is locked to its thread until Unpin. Pinning again moves; Unpin still restores what was before the
-// first Pin. When it fails, the binding is as before.
+// Pin binds to processor cpuID, or with -1 to those processors of memory node numaID that the process may use. If both are
+// given the processor must belong to the node. api.ErrNotFound when there is no such node; api.ErrInvalidArgument, with a
+// text that names what the process may use, when the processor, or every one of the node, is not among that. With thread
+// scope the calling goroutine is locked to its thread until Unpin. Pinning again moves; Unpin still restores what was
+// before the first Pin. When it fails, the binding is as before.
 func (a *AffinityAdapter) Pin(cpuID, numaID int) error {
-	if cpuID < -1 || numaID < -1 {
-		return fmt.Errorf("adapters: pin to processor %d, node %d: %w", cpuID, numaID, api.ErrInvalidArgument)
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if cpuID >= 0 || numaID >= 0 {
-		mask, err := chosen(cpuID, numaID)
-		if err != nil {
-			return fmt.Errorf("adapters: pin: %w", err)
+	if cpuID == -1 && numaID == -1 {
+		a.pinned = true
+		return nil
+	}
+	mask, err := numa.Select(cpuID, numaID)
+	if err == nil {
+		if a.scope == api.ScopeProcess {
+			err = a.bindProcess(&mask)
+		} else {
+			err = a.bindThread(&mask)
 		}
-		if err := a.bind(&mask); err != nil {
-			return fmt.Errorf("adapters: pin: %w", err)
-		}
+	}
+	if err != nil {
+		return fmt.Errorf("adapters: pin: %w", err)
+	}
+	if now, err := numa.Affinity(0); err == nil {
+		mask = now // less than asked for when the cpuset has shrunk since the process started
 	}
 	if cpuID >= 0 && numaID < 0 {
 		numaID = numa.NodeOf(cpuID)
 	}
-	a.pinned, a.cpu, a.node = true, cpuID, numaID
+	a.pinned, a.cpu, a.node, a.set = true, cpuID, numaID, mask
 	return nil
 }
 
-// chosen returns the processors that Pin(cpu, node) means.
-func chosen(cpu, node int) (numa.Mask, error) {
-	if node < 0 {
-		return numa.MaskOf([]int{cpu})
+// elsewhere fails when the thread that is bound is not the caller's. A goroutine that ended without Unpin took its thread
+// with it, and the binding.
+func (a *AffinityAdapter) elsewhere() error {
+	if a.thread == 0 || a.thread == numa.ThreadID() {
+		return nil
 	}
-	mask, err := nodeMask(node)
-	if err != nil || cpu < 0 {
-		return mask, err
-	}
-	for _, c := range mask.CPUs() {
-		if c == cpu {
-			return numa.MaskOf([]int{cpu})
-		}
-	}
-	return mask, fmt.Errorf("processor %d is not on node %d: %w", cpu, node, api.ErrInvalidArgument)
-}
-
-// bind binds what the scope says, and remembers what was before if it does not yet know.
-func (a *AffinityAdapter) bind(mask *numa.Mask) error {
-	if a.scope == api.ScopeProcess {
-		return a.bindProcess(mask)
-	}
-	if a.bound != 0 && a.bound != numa.ThreadID() {
+	if numa.ThreadExists(a.thread) {
 		return fmt.Errorf("pinned by another goroutine: %w", api.ErrInvalidArgument)
 	}
-	if a.bound != 0 {
+	a.clear()
+	return nil
+}
+
+func (a *AffinityAdapter) clear() {
+	a.pinned, a.cpu, a.node, a.thread, a.set, a.before = false, -1, -1, 0, numa.Mask{}, nil
+}
+
+func (a *AffinityAdapter) bindThread(mask *numa.Mask) error {
+	if err := a.elsewhere(); err != nil {
+		return err
+	}
+	if a.thread != 0 {
 		return numa.SetAffinity(0, mask)
 	}
 	runtime.LockOSThread()
@@ -96,88 +102,110 @@ func (a *AffinityAdapter) bind(mask *numa.Mask) error {
 		runtime.UnlockOSThread()
 		return err
 	}
-	a.bound = numa.ThreadID()
-	a.before = map[int]numa.Mask{a.bound: before}
+	a.thread = numa.ThreadID()
+	a.before = map[int]numa.Mask{a.thread: before}
 	return nil
 }
 
 // bindProcess binds all threads there are. Those that come later inherit it from the thread that starts them, so it
-// looks again until it finds none that is new. A thread that ends meanwhile is not an error; not having bound any is.
+// looks again until it finds none that is new. A thread that ends meanwhile is not an error; any other failure undoes
+// what has been done.
 func (a *AffinityAdapter) bindProcess(mask *numa.Mask) error {
-	before := make(map[int]numa.Mask)
+	was := make(map[int]numa.Mask)
 	for found := true; found; {
-		found = false
 		tids, err := numa.Threads()
 		if err != nil {
-			return err
+			return errors.Join(err, restore(was))
 		}
+		found = false
 		for _, tid := range tids {
-			if _, done := before[tid]; done {
+			if _, done := was[tid]; done {
 				continue
 			}
-			was, getErr := numa.Affinity(tid)
-			if getErr == nil {
-				getErr = numa.SetAffinity(tid, mask)
+			before, err := numa.Affinity(tid)
+			if err == nil {
+				err = numa.SetAffinity(tid, mask)
 			}
-			if getErr != nil {
-				err = getErr
+			if numa.Gone(err) {
 				continue
 			}
-			before[tid] = was
+			if err != nil {
+				return errors.Join(err, restore(was))
+			}
+			was[tid] = before
 			found = true
-		}
-		if len(before) == 0 {
-			return err
 		}
 	}
 	if a.before == nil {
-		a.before = before
+		a.before = was
+		return nil
+	}
+	for tid, before := range was {
+		if _, known := a.before[tid]; !known && before != a.set { // else it inherited our binding
+			a.before[tid] = before
+		}
+	}
+	return nil
+}
+
+// restore binds threads to what they were bound to before.
+func restore(before map[int]numa.Mask) error {
+	for tid, mask := range before {
+		if err := numa.SetAffinity(tid, &mask); err != nil && !numa.Gone(err) {
+			return err
+		}
 	}
 	return nil
 }
 
 // Unpin restores what was before Pin. With thread scope it must be called by the goroutine that pinned
-// (api.ErrInvalidArgument), whose thread it unlocks.
+// (api.ErrInvalidArgument), whose thread it unlocks. With process scope threads that others have bound elsewhere since stay
+// there, and those that are younger than Pin may use whatever any thread could before.
 func (a *AffinityAdapter) Unpin() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.bound != 0 && a.bound != numa.ThreadID() {
-		return fmt.Errorf("adapters: unpin: pinned by another goroutine: %w", api.ErrInvalidArgument)
-	}
-	if a.scope == api.ScopeProcess && a.before != nil {
-		if err := a.restoreProcess(); err != nil {
-			return fmt.Errorf("adapters: unpin: %w", err)
+	err := a.elsewhere()
+	if err == nil && a.before != nil {
+		if a.scope == api.ScopeProcess {
+			err = a.restoreProcess()
+		} else if err = restore(a.before); err == nil {
+			runtime.UnlockOSThread()
 		}
 	}
-	if a.bound != 0 {
-		before := a.before[a.bound]
-		if err := numa.SetAffinity(0, &before); err != nil {
-			return fmt.Errorf("adapters: unpin: %w", err)
-		}
-		runtime.UnlockOSThread()
+	if err != nil {
+		return fmt.Errorf("adapters: unpin: %w", err)
 	}
-	a.pinned, a.cpu, a.node, a.bound, a.before = false, -1, -1, 0, nil
+	a.clear()
 	return nil
 }
 
-// restoreProcess gives every thread back what it had. Threads younger than Pin get what the calling process's other
-// threads had: the union of all.
 func (a *AffinityAdapter) restoreProcess() error {
-	tids, err := numa.Threads()
-	if err != nil {
-		return err
-	}
 	var union numa.Mask
 	for _, mask := range a.before {
 		union.Add(&mask)
 	}
-	for _, tid := range tids {
-		mask, known := a.before[tid]
-		if !known {
-			mask = union
+	handled := make(map[int]bool)
+	for found := true; found; {
+		tids, err := numa.Threads()
+		if err != nil {
+			return err
 		}
-		// A thread that has ended since it was listed is nothing to restore; any other cannot fail where it once ran.
-		_ = numa.SetAffinity(tid, &mask)
+		found = false
+		now := make(map[int]numa.Mask)
+		for _, tid := range tids {
+			bound, err := numa.Affinity(tid)
+			if handled[tid] || err != nil || bound != a.set {
+				continue
+			}
+			mask, known := a.before[tid]
+			if !known {
+				mask = union
+			}
+			now[tid], handled[tid], found = mask, true, true
+		}
+		if err := restore(now); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -192,7 +220,7 @@ func (a *AffinityAdapter) Get() (cpuID, numaID int, err error) {
 // Scope tells what Pin applies to.
 func (a *AffinityAdapter) Scope() api.AffinityScope { return a.scope }
 
-// ImmutableDescriptor returns a copy of the present state.
+// ImmutableDescriptor returns a copy of the present state, which no later call changes.
 func (a *AffinityAdapter) ImmutableDescriptor() api.AffinityDescriptor {
 	a.mu.Lock()
 	defer a.mu.Unlock()

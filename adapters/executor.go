@@ -15,6 +15,9 @@ import (
 const executorQueue = 1 << 16
 
 // ExecutorAdapter implements api.Executor: workers that take tasks from one bounded queue, first in, first out.
+//
+// A worker takes one task at a time, although several at a time would share the lock: tasks may wait for each other, and one
+// that is behind another on the same worker would never begin.
 type ExecutorAdapter struct {
 	limit int        // most tasks that wait
 	cpus  *numa.Mask // what workers are bound to; nil: nothing
@@ -31,8 +34,8 @@ type ExecutorAdapter struct {
 var _ api.Executor = (*ExecutorAdapter)(nil)
 
 // NewExecutorAdapter returns a running *ExecutorAdapter with that many workers (less than 1 means one per processor).
-// With numaNode >= 0 each worker has a thread of its own that is bound to the processors of that memory node; if that is
-// not possible, workers run unbound and a warning is logged. At most 65536 tasks wait. Close ends it.
+// With numaNode >= 0 each worker has a thread of its own that is bound to those processors of that memory node that the
+// process may use; if that is not possible, workers run unbound and a warning is logged. At most 65536 tasks wait. Close ends it.
 func NewExecutorAdapter(workers, numaNode int) api.Executor {
 	return NewBoundedExecutor(workers, numaNode, executorQueue)
 }
@@ -45,7 +48,7 @@ func NewBoundedExecutor(workers, numaNode, queue int) *ExecutorAdapter {
 	e := &ExecutorAdapter{limit: max(queue, 1), tasks: newFIFO[func()](16)}
 	e.more.L, e.none.L = &e.mu, &e.mu
 	if numaNode >= 0 {
-		mask, err := nodeMask(numaNode)
+		mask, err := numa.Select(-1, numaNode)
 		if err != nil {
 			slog.Warn("executor runs unbound", "node", numaNode, "error", err)
 		} else {
@@ -166,13 +169,4 @@ func run(task func()) {
 		}
 	}()
 	task()
-}
-
-// nodeMask returns the processors of a memory node.
-func nodeMask(node int) (numa.Mask, error) {
-	cpus, err := numa.CPUs(node)
-	if err != nil {
-		return numa.Mask{}, err
-	}
-	return numa.MaskOf(cpus)
 }

@@ -3,6 +3,8 @@ package adapters_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 
@@ -15,24 +17,24 @@ func newPoller(batch, capacity int) *adapters.PollerAdapter {
 }
 
 func TestPollerBatches(t *testing.T) {
-	p := newPoller(4, 10)
+	p := newPoller(4, 16)
 	var first, second []any
 	p.Register(api.HandlerFunc(func(data any) error { first = append(first, data); return nil }))
 	p.Register(api.HandlerFunc(func(data any) error { second = append(second, data); return nil }))
-	for i := 0; i < 10; i++ {
+	for i := 0; i < 16; i++ {
 		if err := p.Push(i); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := p.Push(10); !errors.Is(err, api.ErrResourceExhausted) {
+	if err := p.Push(16); !errors.Is(err, api.ErrResourceExhausted) {
 		t.Errorf("an event too many: got %v", err)
 	}
-	for _, step := range []struct{ max, want int }{{100, 4}, {3, 3}, {0, 0}, {-1, 0}, {4, 3}, {4, 0}} {
+	for _, step := range []struct{ max, want int }{{100, 4}, {3, 3}, {0, 0}, {-1, 0}, {4, 4}, {4, 4}, {4, 1}, {4, 0}} {
 		if n, err := p.Poll(step.max); n != step.want || err != nil {
 			t.Errorf("Poll(%d): got %d, %v; want %d", step.max, n, err, step.want)
 		}
 	}
-	if want := "[0 1 2 3 4 5 6 7 8 9]"; fmt.Sprint(first) != want || fmt.Sprint(second) != want {
+	if want := "[0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15]"; fmt.Sprint(first) != want || fmt.Sprint(second) != want {
 		t.Errorf("got %v and %v", first, second)
 	}
 }
@@ -138,5 +140,50 @@ func TestPollerFromManyGoroutines(t *testing.T) {
 	}
 	if handled != goroutines*events {
 		t.Errorf("handled %d, want %d", handled, goroutines*events)
+	}
+}
+
+// Events wait for a handler; what Stop drops is counted.
+func TestPollerWithoutHandlers(t *testing.T) {
+	p := newPoller(8, 8)
+	p.Push(1)
+	if n, err := p.Poll(8); n != 0 || err != nil {
+		t.Errorf("without a handler: %d, %v", n, err)
+	}
+	seen := 0
+	h := api.HandlerFunc(func(any) error { seen++; return nil })
+	p.Register(h)
+	if n, err := p.Poll(8); n != 1 || err != nil || seen != 1 {
+		t.Errorf("with one: %d, %v, %d seen", n, err, seen)
+	}
+	p.Unregister(h)
+	p.Push(2)
+	p.Push(3)
+	p.Stop()
+	if stats := p.Stats(); stats.Events != 1 || stats.Batches != 1 || stats.Dropped != 2 || stats.Queued != 0 {
+		t.Errorf("got %+v", stats)
+	}
+}
+
+// A handler that panics fails and takes nothing else with it.
+func TestPollerSurvivesItsHandlers(t *testing.T) {
+	out := captureLog(t, slog.LevelInfo)
+	p := newPoller(8, 8)
+	var seen []any
+	p.Register(api.HandlerFunc(func(data any) error {
+		if data == 2 {
+			panic("spilled")
+		}
+		return nil
+	}))
+	p.Register(api.HandlerFunc(func(data any) error { seen = append(seen, data); return nil }))
+	for i := 1; i <= 3; i++ {
+		p.Push(i)
+	}
+	if n, err := p.Poll(8); n != 3 || err == nil || !strings.Contains(err.Error(), "spilled") {
+		t.Errorf("got %d, %v", n, err)
+	}
+	if fmt.Sprint(seen) != "[1 2 3]" || strings.Count(out.String(), "spilled") == 0 {
+		t.Errorf("the other handler saw %v; logged %q", seen, out)
 	}
 }

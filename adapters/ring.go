@@ -13,6 +13,9 @@ import (
 // out in the order in which they went in; an item that has left is not kept alive. A producer that is suspended in the
 // middle of Enqueue makes consumers see an empty ring from its item on, until it goes on; it blocks nobody.
 //
+// The highest bit of tail seals the ring: no position can be claimed from then on, since claiming is a compare-and-swap of
+// tail. What was claimed before is below the sealed tail, so that who empties the ring knows when it has everything.
+//
 // All methods are safe from any goroutine.
 type Ring[T any] struct {
 	cells []ringCell[T]
@@ -32,6 +35,7 @@ type ringCell[T any] struct {
 const (
 	cacheLine   = 64
 	maxRingSize = 1 << 30
+	ringSeal    = 1 << 63
 )
 
 var _ api.Ring[int] = (*Ring[int])(nil)
@@ -54,7 +58,7 @@ func NewRing[T any](capacity int) (*Ring[T], error) {
 // Enqueue appends an item; false when the ring is full.
 func (r *Ring[T]) Enqueue(item T) bool {
 	position := r.tail.Load()
-	for {
+	for position < ringSeal {
 		cell := &r.cells[position&r.mask]
 		switch ahead := int64(cell.sequence.Load() - position); {
 		case ahead < 0:
@@ -69,6 +73,19 @@ func (r *Ring[T]) Enqueue(item T) bool {
 			position = r.tail.Load()
 		}
 	}
+	return false
+}
+
+// seal has every later Enqueue fail.
+func (r *Ring[T]) seal() { r.tail.Or(ringSeal) }
+
+func (r *Ring[T]) sealed() bool { return r.tail.Load() >= ringSeal }
+
+// isEmpty tells that no position is claimed that was not dequeued, which Dequeue cannot: it also fails while an Enqueue is
+// under way. Of a sealed ring it is final.
+func (r *Ring[T]) isEmpty() bool {
+	head := r.head.Load() // first, so that tail is not behind it
+	return r.tail.Load()&^ringSeal == head
 }
 
 // Dequeue takes the oldest item; false when the ring is empty.
@@ -92,10 +109,37 @@ func (r *Ring[T]) Dequeue() (item T, ok bool) {
 	}
 }
 
+// DequeueBatch takes up to len(items) of the oldest items, in order, and returns how many; 0 when the ring is empty. It
+// claims them together, which is cheaper than one after the other.
+func (r *Ring[T]) DequeueBatch(items []T) int {
+	for {
+		position, n := r.head.Load(), uint64(0)
+		// What is full from head on stays so while head stays: only who moves it empties cells.
+		for n < uint64(len(items)) && r.cells[(position+n)&r.mask].sequence.Load() == position+n+1 {
+			n++
+		}
+		if n == 0 {
+			if position == r.head.Load() {
+				return 0
+			}
+			continue // somebody else was faster
+		}
+		if r.head.CompareAndSwap(position, position+n) {
+			for i := range n {
+				var zero T
+				cell := &r.cells[(position+i)&r.mask]
+				items[i], cell.item = cell.item, zero
+				cell.sequence.Store(position + i + r.mask + 1) // hands the cell to the producer of the next round
+			}
+			return int(n)
+		}
+	}
+}
+
 // Len returns the number of items, of one moment when others are at work.
 func (r *Ring[T]) Len() int {
 	head := r.head.Load() // first, so that tail is not behind it
-	return int(min(r.tail.Load()-head, r.mask+1))
+	return int(min(r.tail.Load()&^ringSeal-head, r.mask+1))
 }
 
 // Cap returns the most items there can be.

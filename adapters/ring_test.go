@@ -55,6 +55,32 @@ func TestRingRefusesSizes(t *testing.T) {
 	}
 }
 
+func TestRingDequeueBatch(t *testing.T) {
+	r := mustRing[int](t, 8)
+	next, want := 0, 0
+	items := make([]int, 8)
+	for _, c := range []struct{ put, room, got int }{
+		{0, 8, 0}, {8, 3, 3}, {0, 8, 5}, {6, 0, 0}, {0, 6, 6}, {8, 8, 8}, {1, 8, 1}, {0, 8, 0}, // past the end of the array
+	} {
+		for range c.put {
+			if !r.Enqueue(next) {
+				t.Fatal("the ring is full")
+			}
+			next++
+		}
+		n := r.DequeueBatch(items[:c.room])
+		if n != c.got {
+			t.Fatalf("%+v: got %d", c, n)
+		}
+		for _, item := range items[:n] {
+			if item != want {
+				t.Errorf("got %d, want %d", item, want)
+			}
+			want++
+		}
+	}
+}
+
 // Nothing is lost, nothing comes twice, and every consumer sees each producer's items in order.
 func TestRingUnderContention(t *testing.T) {
 	const producers, consumers, each = 3, 3, 50000
@@ -74,26 +100,35 @@ func TestRingUnderContention(t *testing.T) {
 			}
 		}()
 	}
-	for range consumers {
+	for c := range consumers {
 		all.Add(1)
 		go func() {
 			defer all.Done()
 			var last [producers]int
+			items := make([][2]int, 5)
 			for left.Load() > 0 {
-				item, ok := r.Dequeue()
+				n, ok := 1, false
+				if c == 0 { // one takes them one by one
+					items[0], ok = r.Dequeue()
+				} else {
+					n = r.DequeueBatch(items)
+					ok = n > 0
+				}
 				if !ok {
 					runtime.Gosched()
 					continue
 				}
-				left.Add(-1)
-				p, i := item[0], item[1]
-				if seen[p][i].Swap(true) {
-					t.Errorf("item %d of producer %d came twice", i, p)
+				left.Add(-int64(n))
+				for _, item := range items[:n] {
+					p, i := item[0], item[1]
+					if seen[p][i].Swap(true) {
+						t.Errorf("item %d of producer %d came twice", i, p)
+					}
+					if i < last[p] {
+						t.Errorf("item %d of producer %d came after %d", i, p, last[p])
+					}
+					last[p] = i
 				}
-				if i < last[p] {
-					t.Errorf("item %d of producer %d came after %d", i, p, last[p])
-				}
-				last[p] = i
 			}
 		}()
 	}
