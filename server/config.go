@@ -2,11 +2,13 @@ package server
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"runtime"
 	"time"
 
 	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/internal/loop"
 	"github.com/momentics/hioload-ws/internal/numa"
 )
 
@@ -25,7 +27,8 @@ type Config struct {
 	// keep nothing waiting.
 	ChannelCapacity int
 
-	// NUMANode is the memory node whose processors the server is bound to, as AffinityScope says; -1: none [-1].
+	// NUMANode is the memory node whose processors the server is bound to, as far as this process may use them, as
+	// AffinityScope says; -1: none [-1].
 	NUMANode int
 
 	// ReadTimeout closes a connection from which nothing has come for that long, not even a pong; 0: never [0].
@@ -56,6 +59,30 @@ type Config struct {
 	// MaxConnections is how many connections may be open at a time; the handshake of one more is refused with 503.
 	// 0: no limit [0].
 	MaxConnections int
+
+	// Backend is how loops talk to the kernel, "epoll" or "io_uring". "": what the environment variable HIOLOAD_BACKEND
+	// says, else the default. Where io_uring is not to be had (containers often forbid it), epoll takes its place; a line
+	// in the log and Stats say so [""].
+	Backend string
+
+	// PinLoops gives each loop a processor of its own, out of those that this process may use, and of NUMANode if that is
+	// set: one of each core before the second hardware thread of any. There are at most as many loops as such processors.
+	// It keeps caches warm where the server has the machine for itself; where others use the same processors, it makes
+	// loops wait for them [false].
+	PinLoops bool
+
+	// Spin is how long a loop that runs out of work stays awake before it sleeps, up to 1 ms; 0: it sleeps at once. It is
+	// used up only as long as messages keep coming that soon, so an idle server burns nothing. It saves a wake-up of some
+	// microseconds per message, and costs processor time that others then do not have [0].
+	Spin time.Duration
+
+	// BusyPoll has the kernel poll the network card for that long whenever a loop waits, up to 10 ms, on io_uring and
+	// from Linux 6.9 on, where the card's driver knows how (NAPI); 0: not at all. Stats shows whether it is in use [0].
+	BusyPoll time.Duration
+
+	// HugePages takes memory from the administrator's reserve of 2 MiB pages (vm.nr_hugepages) as long as that lasts.
+	// Without it, huge pages are used transparently where the system does that [false].
+	HugePages bool
 }
 
 // DefaultConfig returns a new Config with the default values.
@@ -103,6 +130,8 @@ const (
 	minRing     = 64
 	maxRing     = 65536
 	maxWorkers  = 1 << 16
+	maxSpin     = time.Millisecond
+	maxBusyPoll = 10 * time.Millisecond
 )
 
 // validate names the first field whose value is out of bounds. The errors match api.ErrInvalidArgument, or api.ErrNotFound
@@ -126,15 +155,26 @@ func (c *Config) validate() error {
 		}
 	}
 	for _, field := range []struct {
-		name  string
-		value time.Duration
+		name        string
+		value, high time.Duration
 	}{
-		{"ReadTimeout", c.ReadTimeout}, {"WriteTimeout", c.WriteTimeout}, {"ShutdownTimeout", c.ShutdownTimeout},
+		{"ReadTimeout", c.ReadTimeout, math.MaxInt64},
+		{"WriteTimeout", c.WriteTimeout, math.MaxInt64},
+		{"ShutdownTimeout", c.ShutdownTimeout, math.MaxInt64},
+		{"Spin", c.Spin, maxSpin},
+		{"BusyPoll", c.BusyPoll, maxBusyPoll},
 	} {
 		if field.value < 0 {
 			return fmt.Errorf("server: Config.%s is %v, which is negative: %w", field.name, field.value,
 				api.ErrInvalidArgument)
 		}
+		if field.value > field.high {
+			return fmt.Errorf("server: Config.%s is %v, more than %v: %w", field.name, field.value, field.high,
+				api.ErrInvalidArgument)
+		}
+	}
+	if err := loop.CheckBackend(c.Backend); err != nil {
+		return fmt.Errorf("server: %w (%w)", err, api.ErrInvalidArgument)
 	}
 	return c.validateNode()
 }
@@ -146,13 +186,8 @@ func (c *Config) validateNode() error {
 	if c.NUMANode < -1 {
 		return fmt.Errorf("server: Config.NUMANode is %d, not a node or -1: %w", c.NUMANode, api.ErrInvalidArgument)
 	}
-	cpus, err := numa.CPUs(c.NUMANode)
-	if err != nil {
+	if _, err := numa.Select(-1, c.NUMANode); err != nil {
 		return fmt.Errorf("server: Config.NUMANode is %d: %w", c.NUMANode, err)
-	}
-	if len(cpus) == 0 {
-		return fmt.Errorf("server: Config.NUMANode is %d, which has no processors: %w", c.NUMANode,
-			api.ErrInvalidArgument)
 	}
 	return nil
 }
@@ -188,5 +223,10 @@ func (c *Config) settings() map[string]any {
 		"config.affinity_scope":   c.AffinityScope,
 		"config.shutdown_timeout": c.ShutdownTimeout,
 		"config.max_connections":  c.MaxConnections,
+		"config.backend":          c.Backend,
+		"config.pin_loops":        c.PinLoops,
+		"config.spin":             c.Spin,
+		"config.busy_poll":        c.BusyPoll,
+		"config.huge_pages":       c.HugePages,
 	}
 }

@@ -20,7 +20,11 @@
 //
 // GetControl().Stats() shows, next to what users and middleware put there, these keys (int64 where nothing else is said):
 //
-//	server.addr, server.backend          address and how the loops talk to the kernel (string)
+//	server.addr                          address (string)
+//	server.backend                       how the loops talk to the kernel: epoll or io_uring (string)
+//	server.backend_reason                why that is not io_uring (string)
+//	server.backend_features              what io_uring does for it beyond the necessary: one_thread, busy_poll (string)
+//	server.cpus                          processors that loops are bound to, 0-3 say (string)
 //	server.loops, server.workers         loops; workers of the executor, 0 without one
 //	connections.active                   open now
 //	connections.opened                   handshakes completed so far
@@ -34,9 +38,14 @@
 //	bytes.received, bytes.sent           with all framing and handshakes
 //	handler.errors, handler.panics       returned by handlers; raised by handlers, recovered by middleware or not
 //	handler.processed                    calls of handlers, if adapters.HandlerMetricsMiddleware is in use
-//	loop.turns, loop.flushes, loop.crossings, loop.ops, loop.events, loop.waits, loop.wakeups, loop.letters,
-//	loop.stale_ops, loop.stale_events, loop.accepted, loop.accept_pauses, loop.read_pauses, loop.nomem, loop.panics,
+//	loop.turns, loop.flushes, loop.crossings, loop.ops, loop.events, loop.waits, loop.wakeups, loop.spins,
+//	loop.spin_hits, loop.letters, loop.stale_ops, loop.stale_events, loop.accepted, loop.accept_pauses, loop.read_pauses, loop.nomem, loop.panics,
 //	loop.pinned                          sums over the loops; loop.pinned: how many are bound to processors
 //	memory.reserved, memory.failures, memory.forgotten   bytes mapped; blocks refused; buffers nobody released
 //	memory.in_use.128 ... memory.in_use.large            blocks in use by size in bytes
+//	memory.returned                      bytes given back to the kernel after use had dropped
+//	memory.node.N.plain, memory.node.N.transparent, memory.node.N.huge   for each memory node, N = -1 if it is not known:
+//	                                     bytes mapped as plain pages, as ones that may be huge, from the reserve of huge ones
+//	memory.node.N.fallbacks              blocks asked of the node that lie elsewhere because it was full
+//	memory.node.N.in_use.128 ...         blocks in use of those made for the node
 package server

@@ -1,6 +1,10 @@
 package server
 
-import "github.com/momentics/hioload-ws/api"
+import (
+	"time"
+
+	"github.com/momentics/hioload-ws/api"
+)
 
 // ServerOption changes a server while NewServer makes it.
 type ServerOption func(*Server)
@@ -24,4 +28,29 @@ func WithBatchSize(n int) ServerOption {
 // are processors: for handlers that block. 0 changes nothing.
 func WithExecutorWorkers(n int) ServerOption {
 	return func(s *Server) { s.workers = n }
+}
+
+// WithBackend sets Config.Backend: "epoll" or "io_uring".
+func WithBackend(name string) ServerOption {
+	return func(s *Server) { s.config.Backend = name }
+}
+
+// WithPinnedLoops sets Config.PinLoops: each loop has a processor of its own.
+func WithPinnedLoops() ServerOption {
+	return func(s *Server) { s.config.PinLoops = true }
+}
+
+// WithSpin sets Config.Spin: how long a busy loop that runs out of work stays awake.
+func WithSpin(d time.Duration) ServerOption {
+	return func(s *Server) { s.config.Spin = d }
+}
+
+// WithBusyPoll sets Config.BusyPoll: how long the kernel polls the network card whenever a loop waits.
+func WithBusyPoll(d time.Duration) ServerOption {
+	return func(s *Server) { s.config.BusyPoll = d }
+}
+
+// WithHugePages sets Config.HugePages: memory comes from the reserve of huge pages.
+func WithHugePages() ServerOption {
+	return func(s *Server) { s.config.HugePages = true }
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/momentics/hioload-ws/adapters"
 	"github.com/momentics/hioload-ws/api"
 	"github.com/momentics/hioload-ws/internal/loop"
-	"github.com/momentics/hioload-ws/internal/numa"
 	"github.com/momentics/hioload-ws/protocol"
 )
 
@@ -54,24 +53,22 @@ func (s *Server) start(h api.Handler) error {
 		return err
 	}
 	s.phase = phaseRunning
-	slog.Info("serving WebSocket", "addr", s.addr.String(), "loops", len(s.loops), "backend", s.loops[0].Backend(),
+	s.backend.report(s.addr.String(), &s.config)
+	slog.Info("serving WebSocket", "addr", s.addr.String(), "loops", len(s.loops), "backend", s.backend.name,
 		"workers", s.workers)
 	return nil
 }
 
 // build makes the loops and what runs on them. What it has made when it fails is for dismantle.
 func (s *Server) build() error {
-	var cpus []int
-	if s.config.NUMANode >= 0 {
-		var err error
-		if cpus, err = s.bind(); err != nil {
-			return err
-		}
-	}
 	loops := runtime.GOMAXPROCS(0)
 	if s.workers == 0 {
 		s.workers = s.config.workers()
 		loops = s.config.loops()
+	}
+	places, err := s.places(loops)
+	if err != nil {
+		return fmt.Errorf("server: binding to processors: %w", err)
 	}
 	endpoint := protocol.EndpointConfig{
 		QueueLimit:       s.config.ChannelCapacity,
@@ -86,7 +83,7 @@ func (s *Server) build() error {
 		endpoint.Executor = s.executor
 	}
 	s.endpoint = protocol.NewEndpoint(endpoint)
-	for len(s.loops) < loops {
+	for _, cpus := range places {
 		l, err := loop.New(loop.Config{
 			Ring:         s.config.ring(),
 			Batch:        uint32(s.config.BatchSize),
@@ -94,6 +91,10 @@ func (s *Server) build() error {
 			CloseTimeout: min(closeTimeout, s.config.ShutdownTimeout),
 			Pool:         s.pool,
 			CPUs:         cpus,
+			Backend:      s.config.Backend,
+			Spin:         s.config.Spin,
+			BusyPoll:     s.config.BusyPoll,
+			RunOnly:      true,
 		})
 		if err != nil {
 			return fmt.Errorf("server: %w", err)
@@ -101,21 +102,8 @@ func (s *Server) build() error {
 		s.loops = append(s.loops, l)
 		s.shards = append(s.shards, s.endpoint.AddShard(l))
 	}
+	s.backend = backendOf(s.loops)
 	return nil
-}
-
-// bind binds the process to the configured memory node, or returns the processors to bind each loop to.
-func (s *Server) bind() (cpus []int, err error) {
-	if s.config.AffinityScope != api.ScopeProcess {
-		cpus, err = numa.CPUs(s.config.NUMANode)
-	} else {
-		s.affinity = adapters.NewScopedAffinity(api.ScopeProcess)
-		err = s.affinity.Pin(-1, s.config.NUMANode)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("server: binding to node %d: %w", s.config.NUMANode, err)
-	}
-	return cpus, nil
 }
 
 // spin lets each loop run on its goroutine.

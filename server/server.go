@@ -52,6 +52,8 @@ type Server struct {
 	endpoint *protocol.Endpoint
 	executor *adapters.ExecutorAdapter // nil: handlers run on the loops
 	loops    []*loop.Loop
+	backend  backend
+	cpus     []int // what the loops are bound to, in ascending order
 	shards   []*protocol.Shard
 	acceptor *acceptor
 	affinity *adapters.AffinityAdapter // nil: the process is not bound
@@ -85,7 +87,7 @@ func NewServer(cfg *Config, opts ...ServerOption) (*Server, error) {
 	if s.workers < 0 || s.workers > maxWorkers {
 		return nil, fmt.Errorf("server: WithExecutorWorkers(%d): %w", s.workers, api.ErrInvalidArgument)
 	}
-	pool, err := loop.NewPool(0)
+	pool, err := loop.NewPool(loop.PoolConfig{HugePages: s.config.HugePages})
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}

@@ -1,6 +1,11 @@
 package server
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/momentics/hioload-ws/csrc"
+	"github.com/momentics/hioload-ws/internal/numa"
+)
 
 // addStats is the server's part of Control.Stats; the keys are listed in the package's documentation.
 func (s *Server) addStats(stats map[string]any) {
@@ -12,6 +17,10 @@ func (s *Server) addStats(stats map[string]any) {
 	}
 	stats["server.loops"] = int64(len(s.loops))
 	stats["server.workers"] = int64(s.workers)
+	stats["server.backend"] = s.backend.name
+	stats["server.backend_reason"] = s.backend.reason
+	stats["server.backend_features"] = s.backend.features
+	stats["server.cpus"] = numa.FormatList(s.cpus)
 	e := endpoint.Stats()
 	for key, value := range map[string]int64{
 		"connections.active":         e.Active,
@@ -38,9 +47,6 @@ func (s *Server) addLoops(stats map[string]any) {
 	var pinned int64
 	sums := make(map[string]int64)
 	for _, l := range s.loops {
-		if backend := l.Backend(); backend != "" {
-			stats["server.backend"] = backend
-		}
 		counters := l.Stats()
 		if counters.Pinned {
 			pinned++
@@ -53,6 +59,8 @@ func (s *Server) addLoops(stats map[string]any) {
 			"loop.events":        counters.Events,
 			"loop.waits":         counters.Waits,
 			"loop.wakeups":       counters.Wakeups,
+			"loop.spins":         counters.Spins,
+			"loop.spin_hits":     counters.SpinHits,
 			"loop.letters":       counters.Letters,
 			"loop.stale_ops":     counters.StaleOps,
 			"loop.stale_events":  counters.StaleEvents,
@@ -76,13 +84,27 @@ func (s *Server) addLoops(stats map[string]any) {
 func (s *Server) addMemory(stats map[string]any) {
 	pool := s.pool.Stats()
 	stats["memory.reserved"] = int64(pool.Reserved)
+	stats["memory.returned"] = int64(pool.Returned)
 	stats["memory.failures"] = int64(pool.Failures)
 	stats["memory.forgotten"] = pool.Forgotten
-	for _, class := range pool.Classes {
+	addClasses(stats, "memory.in_use.", pool.Classes[:])
+	for _, node := range pool.Nodes {
+		key := "memory.node." + strconv.FormatInt(node.Node, 10) + "."
+		stats[key+"plain"] = int64(node.BytesPlain)
+		stats[key+"transparent"] = int64(node.BytesTransparent)
+		stats[key+"huge"] = int64(node.BytesHuge)
+		stats[key+"fallbacks"] = int64(node.Fallbacks)
+		addClasses(stats, key+"in_use.", node.Classes[:])
+	}
+}
+
+// addClasses adds the blocks in use by size.
+func addClasses(stats map[string]any, prefix string, classes []csrc.SlabClassStats) {
+	for _, class := range classes {
 		size := "large"
 		if class.Size > 0 {
 			size = strconv.FormatUint(class.Size, 10)
 		}
-		stats["memory.in_use."+size] = int64(class.InUse)
+		stats[prefix+size] = int64(class.InUse)
 	}
 }
