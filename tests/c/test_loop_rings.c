@@ -153,10 +153,12 @@ static void an_end_waits_for_room(void **state)
         attach(f, other[i][0], 0);
     }
     turn(f);
-    peer_write(fd[1], bytes, sizeof bytes); /* two pieces */
-    close(fd[1]);
     for (int i = 0; i < OTHERS; i++)
         peer_write(other[i][1], "x", 1);
+    while (f->sh->cq.tail - f->sh->cq.head < OTHERS)
+        turn(f);
+    peer_write(fd[1], bytes, sizeof bytes); /* two pieces */
+    close(fd[1]);
     turn(f);
     assert_int_equal(f->sh->cq.tail - f->sh->cq.head, OTHERS + 1);
     size_t got = 0;

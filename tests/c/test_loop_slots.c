@@ -337,7 +337,11 @@ static void waits_end_when_they_should(void **state)
     expect(f, HL_EV_TIMEOUT, soon);
     assert_int_equal(pop(f).type, 0);
     push(f, (hl_op){.code = HL_OP_TIMER, .handle = soon, .len = 10});
-    assert_int_equal(hl_loop_enter(f->loop, 20000, 0), 1); /* because of the timer */
+    int r;
+    while ((r = hl_loop_enter(f->loop, 20000, 0)) ==
+           0) /* because of the timer; on the way the wheel may have to turn */
+        ;
+    assert_int_equal(r, 1);
     expect(f, HL_EV_TIMEOUT, soon);
     assert_int_equal(pop(f).type, 0);
     push_code(f, late, HL_OP_CLOSE, 0);

@@ -7,6 +7,8 @@
 #include "loop_fixture.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <sys/time.h>
 
 #define MOST 1000 /* us */
 
@@ -116,6 +118,39 @@ static void an_idle_loop_stops_spinning(void **state)
     }
 }
 
+/* What is found gives back what was lost: from 500 us to 1000, which takes as long to tire as ever. */
+static void a_find_restores_the_budget(void **state)
+{
+    (void)state;
+    fixture *f = open_spinning(MOST);
+    int peer;
+    hl_handle h = connect_stream(f, &peer);
+    assert_int_equal(idle_turn(f), 1);
+    busy_turn(f, h, peer);
+    assert_int_equal(tire(f), 10);
+    close(peer);
+    close_fixture(f);
+}
+
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+/* Signals cut waits short, as Go's do to preempt; that is no reason to stay awake. */
+static void a_signal_is_no_reason_to_spin(void **state)
+{
+    (void)state;
+    struct sigaction alarm = {.sa_handler = on_alarm};                       /* it stays: one may still be on its way */
+    struct itimerval often = {{0, 400}, {0, 400}}, never = {{0, 0}, {0, 0}}; /* s, us */
+    fixture *f = open_spinning(MOST);
+    assert_int_equal(sigaction(SIGALRM, &alarm, NULL), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    assert_int_equal(tire(f), 10);
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    close_fixture(f);
+}
+
 /* Timers wake an idle loop and are no reason to stay awake. */
 static void a_timer_is_no_reason_to_spin(void **state)
 {
@@ -132,8 +167,8 @@ static void a_timer_is_no_reason_to_spin(void **state)
     close_fixture(f);
 }
 
-/* With messages that are there as soon as it sleeps, a loop that had stopped spinning begins again. How soon is up to the
- * scheduler; that it never does is the failure. */
+/* With messages that are there as soon as it sleeps, a loop that had stopped spinning begins again. How soon is up to
+ * the scheduler; that it never does is the failure. */
 static void a_busy_loop_spins_again(void **state)
 {
     (void)state;
@@ -181,6 +216,29 @@ static void letters_and_wake_ups_end_a_spin(void **state)
     close_fixture(f);
 }
 
+static void *wake_sleeper(void *p)
+{
+    fixture *f = p;
+    while (stats(f).waits == 0)
+        sched_yield(); /* counted when it goes to sleep */
+    hl_loop_wake(f->loop);
+    return NULL;
+}
+
+/* A wake-up that has ended a sleep does not keep the next turn from sleeping. */
+static void a_wake_up_ends_one_sleep(void **state)
+{
+    (void)state;
+    fixture *f = open_spinning(0);
+    pthread_t waker;
+    assert_int_equal(pthread_create(&waker, NULL, wake_sleeper, f), 0);
+    assert_int_equal(hl_loop_enter(f->loop, -1, 0), 0);
+    pthread_join(waker, NULL);
+    assert_int_equal(stats(f).waits, 1);
+    idle_turn(f);
+    close_fixture(f);
+}
+
 #define LETTERS 20000
 
 static void *post_letters(void *p)
@@ -214,10 +272,13 @@ int main(void)
         cmocka_unit_test(out_of_bounds_is_refused),
         cmocka_unit_test(what_is_ready_is_found_without_sleeping),
         cmocka_unit_test(an_idle_loop_stops_spinning),
+        cmocka_unit_test(a_find_restores_the_budget),
+        cmocka_unit_test(a_signal_is_no_reason_to_spin),
         cmocka_unit_test(a_timer_is_no_reason_to_spin),
         cmocka_unit_test(a_busy_loop_spins_again),
         cmocka_unit_test(without_a_wait_there_is_no_spin),
         cmocka_unit_test(letters_and_wake_ups_end_a_spin),
+        cmocka_unit_test(a_wake_up_ends_one_sleep),
         cmocka_unit_test(no_letter_is_overlooked),
     };
     return cmocka_run_group_tests_name("loop_spin", tests, NULL, NULL);

@@ -626,6 +626,59 @@ static void a_peer_that_left_unread_output_is_heard_to_the_end(void **state)
     close_fixture(f);
 }
 
+/* When no more memory is to be had a stream that receives ends with that error, and the loop lives: with memory there
+ * is service again. */
+static void a_stream_that_cannot_receive_for_want_of_memory_ends(void **state)
+{
+    (void)state;
+    enum { MOST = 4096 };
+    static hl_block *kept[MOST], *hoard[MOST];
+    uint32_t held = 0, hoarded = 0;
+    fixture *f = open_fixture(NULL);
+    hl_loop_free(f->loop);
+    assert_int_equal(hl_slab_free(f->slab), 0);
+    f->slab = hl_slab_new(64u << 20);
+    const char *backend = getenv("HL_TEST_BACKEND");
+    hl_loop_config c = {.slab = f->slab,
+                        .recv_size = 8192,
+                        .backend = backend && strcmp(backend, "io_uring") == 0 ? HL_BACKEND_URING : HL_BACKEND_EPOLL};
+    int error, fd[2];
+    f->loop = hl_loop_new(&c, &error);
+    assert_int_equal(error, 0);
+    f->sh = hl_loop_shared(f->loop);
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0);
+    turn(f);
+    for (size_t size = HL_SLAB_MAX; size >= 4096; size /= 2)
+        while (hoarded < MOST && (hoard[hoarded] = hl_slab_get(f->slab, size)) != NULL)
+            hoarded++;
+    hl_event e;
+    for (;;) { /* its owner keeps all that comes */
+        peer_write(fd[1], "0123456789", 10);
+        e = next(f);
+        if (e.type != HL_EV_DATA)
+            break;
+        assert_true(held < MOST);
+        hl_block_ref(e.block);
+        kept[held++] = e.block;
+    }
+    assert_int_equal(e.type, HL_EV_CLOSED);
+    assert_int_equal(e.result, -ENOMEM);
+    assert_true(loop_stats(f).nomem > 0);
+    close(fd[1]);
+    while (held > 0)
+        hl_block_unref(kept[--held]);
+    while (hoarded > 0)
+        hl_block_unref(hoard[--hoarded]);
+    hl_slab_trim(f->slab); /* for whatever size it is needed in */
+    make_pair(fd);
+    h = attach(f, fd[0], 0);
+    peer_write(fd[1], "again", 5);
+    expect(f, HL_EV_DATA, h);
+    close(fd[1]);
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -653,6 +706,7 @@ int main(void)
         cmocka_unit_test(an_abort_can_be_a_reset),
         cmocka_unit_test(a_peer_is_not_silent_because_we_do_not_listen),
         cmocka_unit_test(a_peer_that_left_unread_output_is_heard_to_the_end),
+        cmocka_unit_test(a_stream_that_cannot_receive_for_want_of_memory_ends),
     };
     return cmocka_run_group_tests_name("loop_stream", tests, NULL, NULL);
 }
