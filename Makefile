@@ -39,7 +39,7 @@ build: ## install what is missing, build everything
 
 # ---------------------------------------------------------------- testing
 
-.PHONY: test deps-test test-c test-go sanitize lint stress fuzz
+.PHONY: test deps-test test-c test-go sanitize lint stress fuzz numa-test
 test: deps-test ## install what tests need, run every test
 	@$(LANE) --begin
 	@$(LANE) "lint" $(MAKE_QUIET) lint
@@ -48,22 +48,32 @@ test: deps-test ## install what tests need, run every test
 	@$(LANE) "C, ASan + UBSan" $(MAKE_QUIET) c-asan
 	@$(LANE) "C, TSan" $(MAKE_QUIET) c-tsan
 	@$(LANE) "C, valgrind" $(MAKE_QUIET) c-valgrind
+	@$(LANE) "C, without liburing and libnuma" $(MAKE_QUIET) c-bare
 	@$(LANE) "C, fuzz 5 s each" $(MAKE_QUIET) c-fuzz FUZZ_SECONDS=5
 	@$(LANE) "Go" $(MAKE_QUIET) go-plain
 	@$(LANE) "Go, race detector" $(MAKE_QUIET) go-race
+	@$(LANE) "Go, io_uring" $(MAKE_QUIET) go-uring
+	@$(LANE) "Go, io_uring, race detector" $(MAKE_QUIET) go-uring-race
 	@$(LANE) "Go, cgocheck2" $(MAKE_QUIET) go-cgocheck
 	@$(LANE) "Go, purego" $(MAKE_QUIET) go-purego
+	@$(LANE) "Go, without liburing and libnuma" $(MAKE_QUIET) go-bare
 	@$(LANE) "Go 1.23" $(MAKE_QUIET) go-oldest
 	@$(LANE) "end to end, real clients" $(MAKE_QUIET) go-e2e
+	@$(LANE) "machines with NUMA nodes" $(MAKE_QUIET) numa-test
 	@$(LANE) --end
 
 deps-test:
 	@sh scripts/install-deps.sh test
 	@sh scripts/install-clients.sh >/dev/null
 
-test-c: c-gcc c-clang sanitize ## the C tests in every lane
+test-c: c-gcc c-clang sanitize c-bare ## the C tests in every lane
 sanitize: c-asan c-tsan c-valgrind ## the C tests under the sanitizers and valgrind
-test-go: go-plain go-race go-cgocheck go-purego go-oldest go-e2e ## the Go tests in every lane
+test-go: go-plain go-race go-uring go-uring-race go-cgocheck go-purego go-bare go-oldest go-e2e ## the Go tests in every lane
+
+numa-test: ## C and Go tests in virtual machines with 2 and with 4 NUMA nodes, huge pages and Debian's kernel
+	@sh scripts/install-deps.sh test
+	@$(MAKE_QUIET) -j$(JOBS) c-gcc-build
+	@$(WITH_GO) tests/vm/numa-test.sh build/vm $(NUMA_TESTS:%=build/gcc/%)
 
 lint: ## gofmt, go vet, staticcheck, shellcheck and the rules of the tree
 	@$(WITH_GO) scripts/lint.sh
@@ -76,12 +86,14 @@ fuzz: ## each fuzz target, C and Go, for 60 s (make fuzz FUZZ_SECONDS=600 for lo
 	@$(MAKE_QUIET) c-fuzz go-fuzz
 
 # ---------------------------------------------------------------- C lanes
-# A lane is a compiler with flags, in build/LANE/. Each test program is linked with the whole core.
+# A lane is a compiler with flags, in build/LANE/. Each test program is linked with the whole core; those of the fault
+# layer (tests/c/fault.h) also with that layer, to which the linker sends their system calls.
 
 C_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -fno-omit-frame-pointer -Icsrc/include -Icsrc -pthread
 C_SOURCES := $(wildcard csrc/*.c)
 C_HEADERS := $(wildcard csrc/include/*.h)
 C_TESTS := $(patsubst tests/c/%.c,%,$(wildcard tests/c/test_*.c))
+C_FAULTS := $(patsubst tests/c/%.c,%,$(wildcard tests/c/fault*.c))
 C_FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 CC_gcc := gcc -O2
@@ -90,7 +102,13 @@ CC_asan := clang -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -DHL
 CC_tsan := clang -O1 -fsanitize=thread
 CC_valgrind := gcc -O1 -DHL_POISON
 CC_fuzz := clang -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-C_LANES := gcc clang asan tsan valgrind
+CC_bare := gcc -O1 -DHL_NO_URING -DHL_NO_NUMA
+C_LANES := gcc clang asan tsan valgrind bare
+
+C_LIBRARIES := -luring -lnuma
+# What is about memory, threads or the kernel.
+NUMA_TESTS := $(filter test_slab% test_cache test_stack test_numa% test_loop_%,$(C_TESTS))
+TESTS_bare := $(filter-out test_faults_% test_numa% test_loop_uring,$(NUMA_TESTS))
 
 # ThreadSanitizer's shadow memory wants addresses that are not spread too far; setarch -R turns that off where it may.
 NO_ASLR := $(shell setarch -R true 2>/dev/null && echo setarch -R)
@@ -99,25 +117,42 @@ WRAP_asan := env ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_chec
 WRAP_tsan := $(NO_ASLR) env TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 WRAP_valgrind := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect --fair-sched=yes
 
-# c_lane LANE: the rules of one lane.
+# Valgrind plays the limit of descriptors by itself, which a ring that accepts knows nothing of.
+BACKENDS_valgrind := epoll
+BACKENDS_bare := epoll
+
+# c_lane LANE: the rules of one lane. TESTS_LANE are its tests, LIBRARIES_LANE what they are linked with, BACKENDS_LANE
+# those of the loop's backends that it runs on.
 define c_lane
+$(eval tests := $(or $(TESTS_$(1)),$(C_TESTS)))
+$(eval core := $(C_SOURCES:csrc/%.c=build/$(1)/%.o))
 build/$(1)/%.o: csrc/%.c | build/$(1)
 	@$$(CC_$(1)) $$(C_FLAGS) -MMD -MP -c $$< -o $$@
 build/$(1)/%.o: tests/c/%.c | build/$(1)
 	@$$(CC_$(1)) $$(C_FLAGS) -MMD -MP -c $$< -o $$@
-build/$(1)/test_%: build/$(1)/test_%.o $(C_SOURCES:csrc/%.c=build/$(1)/%.o)
-	@$$(CC_$(1)) -pthread $$^ -lcmocka -luring -o $$@
+build/$(1)/test_%: build/$(1)/test_%.o $(core)
+	@$$(CC_$(1)) -pthread $$^ -lcmocka $(if $(filter bare,$(1)),,$(C_LIBRARIES)) -o $$@
+build/$(1)/test_faults_%: build/$(1)/test_faults_%.o $(C_FAULTS:%=build/$(1)/%.o) $(core) tests/c/fault.wrap
+	@$$(CC_$(1)) -pthread $$(filter %.o,$$^) -Wl,@tests/c/fault.wrap -lcmocka $(C_LIBRARIES) -o $$@
+build/$(1)/has_io_uring: build/$(1)/has_io_uring.o $(core)
+	@$$(CC_$(1)) -pthread $$^ $(if $(filter bare,$(1)),,$(C_LIBRARIES)) -o $$@
 build/$(1):
 	@mkdir -p $$@
 .PHONY: c-$(1) c-$(1)-build
-c-$(1)-build: $(C_TESTS:%=build/$(1)/%)
+c-$(1)-build: $(tests:%=build/$(1)/%) build/$(1)/has_io_uring
 c-$(1):
 	@$$(MAKE_QUIET) -j$(JOBS) c-$(1)-build
-	@WRAP='$$(WRAP_$(1))' scripts/run-c-tests.sh $(C_TESTS:%=build/$(1)/%)
-.SECONDARY: $(C_TESTS:%=build/$(1)/%.o) $(C_SOURCES:csrc/%.c=build/$(1)/%.o)
+	@WRAP='$$(WRAP_$(1))' BACKENDS='$$(BACKENDS_$(1))' scripts/run-c-tests.sh $(tests:%=build/$(1)/%)
+.SECONDARY: $(tests:%=build/$(1)/%.o) $(core) $(C_FAULTS:%=build/$(1)/%.o)
 -include $(wildcard build/$(1)/*.d)
 endef
 $(foreach lane,$(C_LANES),$(eval $(call c_lane,$(lane))))
+
+# The fault layer's tests alone, and which faults they survived.
+.PHONY: c-faults
+c-faults: ## make each system call and allocation of the core fail, at each place in turn
+	@$(MAKE_QUIET) c-gcc c-asan C_TESTS='$(filter test_faults_%,$(C_TESTS))'
+	@grep -h '^fault  ' build/gcc/test_faults_*.log
 
 # Fuzz targets: tests/fuzz/fuzz_NAME.c with seeds in tests/fuzz/corpus/NAME. What a run finds new stays in build/fuzz/.
 build/fuzz:
@@ -127,7 +162,7 @@ build/fuzz/%.o: csrc/%.c | build/fuzz
 build/fuzz/%.o: tests/fuzz/%.c | build/fuzz
 	@$(CC_fuzz) $(C_FLAGS) -MMD -MP -c $< -o $@
 build/fuzz/fuzz_%: build/fuzz/fuzz_%.o $(C_SOURCES:csrc/%.c=build/fuzz/%.o)
-	@$(CC_fuzz) -fsanitize=fuzzer -pthread $^ -luring -o $@
+	@$(CC_fuzz) -fsanitize=fuzzer -pthread $^ -luring -lnuma -o $@
 .SECONDARY: $(C_FUZZERS:%=build/fuzz/%.o) $(C_SOURCES:csrc/%.c=build/fuzz/%.o)
 -include $(wildcard build/fuzz/*.d)
 
@@ -145,11 +180,24 @@ GO_PACKAGES = $$($(WITH_GO) go list ./... | grep -v /tests/)
 
 ARM64_PACKAGES := ./api/ ./csrc/ ./internal/gid/ ./internal/loop/ ./protocol/ ./server/
 
-.PHONY: go-plain go-race go-cgocheck go-purego go-oldest go-e2e go-fuzz test-arm64
+# What has a loop in it.
+LOOP_PACKAGES := ./adapters/ ./csrc/ ./internal/loop/ ./protocol/ ./reactor/ ./server/
+
+.PHONY: go-plain go-race go-uring go-uring-race go-cgocheck go-purego go-bare go-oldest go-e2e go-fuzz test-arm64
 go-plain:
 	@$(WITH_GO) $(GO_TEST) $(GO_PACKAGES)
 go-race:
 	@$(WITH_GO) $(GO_TEST) -race $(GO_PACKAGES)
+# on_uring COMMAND: runs it where loops get io_uring; elsewhere says so.
+on_uring = if why=$$(build/gcc/has_io_uring); then HIOLOAD_BACKEND=io_uring $(1); \
+	else $(LANE) --skipped "Go tests on io_uring, which is not to be had: $$why"; fi
+go-uring: build/gcc/has_io_uring
+	@$(call on_uring,$(WITH_GO) $(GO_TEST) $(LOOP_PACKAGES))
+go-uring-race: build/gcc/has_io_uring
+	@$(call on_uring,$(WITH_GO) $(GO_TEST) -race $(LOOP_PACKAGES))
+go-bare: # built with neither library, and so on epoll, on one node, whatever is asked for
+	@$(WITH_GO) go vet -tags nouring,nonuma ./...
+	@$(WITH_GO) $(GO_TEST) -tags nouring,nonuma $(LOOP_PACKAGES) ./internal/numa/
 go-cgocheck:
 	@GOEXPERIMENT=cgocheck2 $(WITH_GO) $(GO_TEST) $(GO_PACKAGES)
 go-purego:
@@ -162,9 +210,27 @@ go-e2e: deps-test
 test-arm64: ## the Go tests as arm64 programs, under emulation (a subset: what doesn't measure time)
 	@sh scripts/install-deps.sh arm64
 	@GOARCH=arm64 CGO_ENABLED=1 CC=aarch64-linux-gnu-gcc $(WITH_GO) $(GO_TEST) \
-		-exec 'qemu-aarch64 -L /usr/aarch64-linux-gnu' $(ARM64_PACKAGES)
+		-tags nouring,nonuma -exec 'qemu-aarch64 -L /usr/aarch64-linux-gnu' $(ARM64_PACKAGES)
 go-fuzz:
 	@$(WITH_GO) scripts/run-go-fuzzers.sh $(FUZZ_SECONDS)
+
+# ---------------------------------------------------------------- measuring
+
+.PHONY: microbench
+microbench: ## what the core's parts cost, beside malloc, memcpy, Concurrency Kit's rings and Go's channels
+	@sh scripts/install-deps.sh bench
+	@$(MAKE_QUIET) -j$(JOBS) build/micro/micro
+	@cd bench && ../$(WITH_GO) go build -o ../build/micro/ ./micro/crossings
+	@build/micro/micro
+	@build/micro/crossings
+
+MICRO_OBJECTS := $(patsubst %.c,build/micro/%.o,$(wildcard bench/micro/*.c) $(C_SOURCES))
+build/micro/%.o: %.c
+	@mkdir -p $(@D)
+	@gcc -O2 $(C_FLAGS) -MMD -MP -c $< -o $@
+build/micro/micro: $(MICRO_OBJECTS)
+	@gcc -pthread $^ -lck $(C_LIBRARIES) -o $@
+-include $(MICRO_OBJECTS:.o=.d)
 
 .PHONY: clean
 clean: ## remove build/

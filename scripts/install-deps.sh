@@ -1,8 +1,12 @@
 #!/bin/sh
-# install-deps.sh run|test|arm64: installs what is missing on this machine, and only that.
+# install-deps.sh run|test|vm|bench|arm64: installs what is missing on this machine, and only that.
 #
-#   run   what `make run` needs: a C compiler with the C library's headers, and some Go (with-go.sh sees to its version)
-#   test  that, and what `make test` needs: clang with its sanitizers, cmocka, valgrind, shellcheck, Python, Node.js
+#   run   what `make run` needs: a C compiler with the C library's headers, liburing, libnuma, and some Go (with-go.sh
+#         sees to its version)
+#   test  that, and what `make test` needs: clang with its sanitizers, cmocka, valgrind, strace, shellcheck, Python,
+#         Node.js
+#   vm    what `make numa-test` needs to make a machine with several NUMA nodes: qemu, a static busybox, cpio (Debian only)
+#   bench what `make microbench` needs: Concurrency Kit (Debian, Ubuntu and Fedora)
 #   arm64 what `make test-arm64` needs on another machine: a cross compiler and an emulator (Debian and Ubuntu only)
 #
 # Everything is looked for by use, not by package name: a compiler that was installed by hand counts. When nothing is
@@ -32,6 +36,12 @@ main='#include <stdio.h>
 int main(void) { return 0; }'
 fuzz='#include <stddef.h>
 int LLVMFuzzerTestOneInput(const unsigned char *d, size_t n) { (void)d; return (int)(n - n); }'
+liburing='#include <liburing.h>
+int main(void) { return io_uring_queue_init(1, 0, 0); }'
+libnuma='#include <numa.h>
+int main(void) { return numa_available(); }'
+ck='#include <ck_ring.h>
+int main(void) { return 0; }'
 cmocka='#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,20 +54,42 @@ missing() { find_missing "$1" | sort -u | paste -s -d " " -; }
 
 find_missing() {
     [ -n "$("$here/with-go.sh" --list)" ] || echo go
-    if [ "$1" = run ]; then
-        compiles "${CC:-gcc}" "$main" || echo cc
-        return
-    fi
-    if [ "$1" = arm64 ]; then
-        { compiles aarch64-linux-gnu-gcc "$main" && have qemu-aarch64; } || echo arm64
-        return
-    fi
-    compiles gcc "$main" || echo cc
+    case $1 in
+    run) finds_core "${CC:-gcc}" ;;
+    test)
+        finds_core gcc
+        finds_checkers
+        ;;
+    vm)
+        have qemu-system-x86_64 || echo qemu
+        static_busybox || echo busybox
+        have cpio || echo cpio
+        ;;
+    bench)
+        finds_core gcc
+        compiles gcc "$ck" || echo ck
+        ;;
+    arm64) { compiles aarch64-linux-gnu-gcc "$main" && have qemu-aarch64; } || echo arm64 ;;
+    esac
+}
+
+# finds_core COMPILER: what the core itself is built with.
+finds_core() {
+    compiles "$1" "$main" || echo cc
+    compiles "$1" "$liburing" -luring || echo liburing
+    compiles "$1" "$libnuma" -lnuma || echo libnuma
+}
+
+# The machine has no libraries, so its shell must need none.
+static_busybox() { have busybox && ! ldd "$(command -v busybox)" >/dev/null 2>&1; }
+
+finds_checkers() {
     have clang || echo clang
     { compiles clang "$main" -fsanitize=address,undefined && compiles clang "$main" -fsanitize=thread &&
         compiles clang "$fuzz" -fsanitize=fuzzer; } || echo sanitizers
     compiles gcc "$cmocka" -lcmocka || compiles clang "$cmocka" -lcmocka || echo cmocka
     { have valgrind && valgrind -q --error-exitcode=1 true >/dev/null 2>&1; } || echo valgrind
+    have strace || echo strace
     have shellcheck || echo shellcheck
     have git || echo git
     { have node && have npm; } || echo node
@@ -69,6 +101,11 @@ package() {
     case $manager:$1 in
     apt-get:cc) echo gcc libc6-dev ;;
     apt-get:go) echo golang-go ca-certificates ;;
+    apt-get:liburing) echo liburing-dev ;;
+    apt-get:libnuma) echo libnuma-dev ;;
+    apt-get:qemu) echo qemu-system-x86 ;;
+    apt-get:busybox) echo busybox-static ;;
+    apt-get:ck) echo libck-dev ;;
     apt-get:sanitizers) clang_runtime ;;
     apt-get:cmocka) echo libcmocka-dev ;;
     apt-get:valgrind) echo valgrind libc6-dbg ;;
@@ -77,6 +114,9 @@ package() {
     apt-get:python) echo python3 python3-venv ;;
     dnf:cc) echo gcc glibc-devel ;;
     dnf:go) echo golang ;;
+    dnf:liburing) echo liburing-devel ;;
+    dnf:libnuma) echo numactl-devel ;;
+    dnf:ck) echo ck-devel ;;
     dnf:sanitizers) echo compiler-rt ;;
     dnf:cmocka) echo libcmocka-devel ;;
     dnf:shellcheck) echo ShellCheck ;;
@@ -84,6 +124,8 @@ package() {
     dnf:python) echo python3 ;;
     apk:cc) echo gcc musl-dev linux-headers ;;
     apk:go) echo go ca-certificates ;;
+    apk:liburing) echo liburing-dev ;;
+    apk:libnuma) echo numactl-dev ;;
     apk:sanitizers) echo compiler-rt ;;
     apk:cmocka) echo cmocka-dev ;;
     apk:node) echo nodejs npm ;;
@@ -106,9 +148,9 @@ clang_runtime() {
 
 group=${1:-}
 case $group in
-run | test | arm64) ;;
+run | test | vm | bench | arm64) ;;
 *)
-    say "usage: $0 run|test|arm64"
+    say "usage: $0 run|test|vm|bench|arm64"
     exit 2
     ;;
 esac

@@ -63,32 +63,57 @@ func mustRun(t *testing.T, dir string, env []string, name string, args ...string
 	return out
 }
 
-// buildEcho builds examples/echo as it stands in the tree, once for all tests.
-var buildEcho = sync.OnceValues(func() (string, error) {
+// programs builds the examples as they stand in the tree, once for all tests, and returns the folder they are in. Where
+// $HIOLOAD_PROGRAMS names one in which they are already, as in a virtual machine without Go, nothing is built.
+var programs = sync.OnceValues(func() (string, error) {
+	if dir := os.Getenv("HIOLOAD_PROGRAMS"); dir != "" {
+		return dir, nil
+	}
 	dir, err := os.MkdirTemp("", "hioload-e2e-")
 	if err != nil {
 		return "", err
 	}
-	program := filepath.Join(dir, "echo")
-	_, err = command(root, nil, "go", "build", "-buildvcs=false", "-o", program, "./examples/echo")
-	return program, err
+	built = dir
+	_, err = command(root, nil, "go", "build", "-buildvcs=false", "-o", dir+"/", "./examples/...")
+	return dir, err
 })
 
+// built is the folder that programs has made, or "".
+var built string
+
 func TestMain(m *testing.M) {
+	if act := acts[os.Getenv(actVariable)]; act != nil {
+		if err := act(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	status := m.Run()
-	if program, _ := buildEcho(); program != "" {
-		os.RemoveAll(filepath.Dir(program))
+	if built != "" {
+		os.RemoveAll(built)
 	}
 	os.Exit(status)
 }
 
-func echoProgram(t *testing.T) string {
+// example is the path of an example's program.
+func example(t *testing.T, name string) string {
 	t.Helper()
-	program, err := buildEcho()
+	dir, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return program
+	return filepath.Join(dir, name)
+}
+
+func echoProgram(t *testing.T) string {
+	t.Helper()
+	return example(t, "echo")
+}
+
+func reactorProgram(t *testing.T) string {
+	t.Helper()
+	return example(t, "reactor_echo")
 }
 
 // process is a server under test, in a process group of its own, with whatever started it.
@@ -98,22 +123,28 @@ type process struct {
 	addr string        // where it listens
 	done chan struct{} // closed when it has ended
 	err  error         // how; to be read after done
-
-	mu  sync.Mutex
-	out bytes.Buffer // standard output and error
+	out  safeBuffer    // standard output and error
 }
 
-// Write collects what the process prints.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.Write(b)
+// output is what the process has printed so far.
+func (p *process) output() string { return p.out.String() }
+
+// safeBuffer is a buffer that one goroutine writes while another reads.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
 }
 
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.String()
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 // start runs program with -addr on a free port of the kernel's choice and returns once it listens.
@@ -125,7 +156,7 @@ func start(t *testing.T, program string, args ...string) *process {
 func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, cmd: cmd, done: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = p, p
+	cmd.Stdout, cmd.Stderr = &p.out, &p.out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -214,15 +245,26 @@ func group(leader int) (pids []int) {
 	return pids
 }
 
+// aRing is the link of a descriptor that io_uring_setup has made.
+const aRing = "anon_inode:[io_uring]"
+
+// descriptors lists what a process has open, as the links in its fd folder (proc(5)).
+func descriptors(pid int) (links []string) {
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, fd := range fds {
+		if link, err := os.Readlink(fd); err == nil {
+			links = append(links, link)
+		}
+	}
+	return links
+}
+
 // listenAddr finds out at which IPv4 address a process listens: among the sockets it holds, that which the kernel's table
 // shows in state LISTEN. "" when there is none (yet).
 func listenAddr(pid int) string {
 	held := map[string]bool{}
-	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	for _, fd := range fds {
-		if link, err := os.Readlink(fd); err == nil {
-			held[strings.TrimSuffix(strings.TrimPrefix(link, "socket:["), "]")] = true
-		}
+	for _, link := range descriptors(pid) {
+		held[strings.TrimSuffix(strings.TrimPrefix(link, "socket:["), "]")] = true
 	}
 	table, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
 	for _, line := range strings.Split(string(table), "\n") {

@@ -87,9 +87,10 @@ func (m *machine) install(group string) (log, said string, status int) {
 
 func TestInstallsWhatIsMissing(t *testing.T) {
 	for manager, want := range map[string]string{
-		"apt-get": "apt-get update -q\napt-get install -q -y --no-install-recommends gcc libc6-dev\n",
-		"dnf":     "dnf install -q -y gcc glibc-devel\n",
-		"apk":     "apk add --no-cache gcc musl-dev linux-headers\n",
+		"apt-get": "apt-get update -q\n" +
+			"apt-get install -q -y --no-install-recommends gcc libc6-dev libnuma-dev liburing-dev\n",
+		"dnf": "dnf install -q -y gcc glibc-devel numactl-devel liburing-devel\n",
+		"apk": "apk add --no-cache gcc musl-dev linux-headers numactl-dev liburing-dev\n",
 	} {
 		t.Run(manager, func(t *testing.T) {
 			m := newMachine(t, "go")
@@ -111,6 +112,57 @@ func TestInstallsWhatIsMissing(t *testing.T) {
 				t.Errorf("status %d, called\n%swant\n%s%s", status, log, want, said)
 			}
 		})
+	}
+}
+
+// lacking puts a gcc onto the machine that knows nothing of a header until a package of that name is installed.
+func (m *machine) lacking(header, pkg string) {
+	gcc, err := exec.LookPath("gcc")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.script("gcc", `if [ ! -e `+m.bin+`/installed ] && [ -n "$(sed -n '/<`+header+`>/p' "$1")" ]; then exit 1; fi
+exec `+gcc+` "$@"`)
+	m.script("apt-get", `echo "apt-get $*" >>$LOG
+case "$*" in *install*" `+pkg+`"*) : >`+m.bin+`/installed ;; esac`)
+}
+
+// A library is looked for by compiling with it, and is all that is installed.
+func TestInstallsALibrary(t *testing.T) {
+	for _, c := range []struct{ group, header, pkg string }{
+		{"run", "liburing.h", "liburing-dev"},
+		{"run", "numa.h", "libnuma-dev"},
+		{"bench", "ck_ring.h", "libck-dev"},
+	} {
+		t.Run(c.header, func(t *testing.T) {
+			if c.group == "bench" && exec.Command("gcc", "-E", "-include", c.header, "-x", "c", os.DevNull).Run() != nil {
+				t.Skip("this machine has no " + c.pkg + ": make microbench installs it")
+			}
+			m := newMachine(t, "go")
+			m.user("0")
+			m.lacking(c.header, c.pkg)
+			log, said, status := m.install(c.group)
+			want := "apt-get update -q\napt-get install -q -y --no-install-recommends " + c.pkg + "\n"
+			if status != 0 || log != want {
+				t.Errorf("status %d, called\n%swant\n%s%s", status, log, want, said)
+			}
+		})
+	}
+}
+
+// The machine with NUMA nodes needs a shell without libraries: another busybox does not count.
+func TestInstallsTheVirtualMachine(t *testing.T) {
+	m := newMachine(t, "go")
+	m.user("0")
+	m.script("cpio", "")
+	m.script("busybox", "")
+	m.script("ldd", `[ ! -e `+m.bin+`/qemu-system-x86_64 ]`)
+	m.script("apt-get", `echo "apt-get $*" >>$LOG
+case "$*" in *install*) ln -s true `+m.bin+`/qemu-system-x86_64 ;; esac`)
+	log, said, status := m.install("vm")
+	want := "apt-get update -q\napt-get install -q -y --no-install-recommends busybox-static qemu-system-x86\n"
+	if status != 0 || log != want {
+		t.Errorf("status %d, called\n%swant\n%s%s", status, log, want, said)
 	}
 }
 
@@ -140,7 +192,7 @@ func TestCannotInstall(t *testing.T) {
 		m := newMachine(t, "go")
 		m.user("0")
 		_, said, status := m.install("run")
-		if status != 1 || !strings.Contains(said, "missing: cc\n") {
+		if status != 1 || !strings.Contains(said, "missing: cc libnuma liburing\n") {
 			t.Errorf("status %d, said %q", status, said)
 		}
 	})
@@ -149,7 +201,7 @@ func TestCannotInstall(t *testing.T) {
 		m.user("0")
 		m.script("dnf", "exit 0")
 		_, said, status := m.install("run")
-		if status != 1 || !strings.Contains(said, "still missing after the installation: cc\n") {
+		if status != 1 || !strings.Contains(said, "still missing after the installation: cc libnuma liburing\n") {
 			t.Errorf("status %d, said %q", status, said)
 		}
 	})
