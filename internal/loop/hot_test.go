@@ -47,8 +47,9 @@ func TestOneCrossingATurn(t *testing.T) {
 	if calls >= 1000 {
 		t.Errorf("%d cgo calls for %d messages", calls, conns*each)
 	}
-	// One call a turn; those of Stats come on top, and the one that the loop is in may be counted before its turn.
-	if extra := calls - int64(crossings); extra < -3 || extra > 3 {
+	// One call a turn; those of Stats come on top, and of whatever earlier tests left for the collector. The call that the
+	// loop is in may be counted before its turn. A second call a turn would be as many again.
+	if extra := calls - int64(crossings); extra < -3 || extra > int64(crossings)/2+3 {
 		t.Errorf("%d cgo calls in %d turns", calls, crossings)
 	}
 }

@@ -96,7 +96,8 @@ func (c *Conn) unsent(posted uint64) uint64 {
 }
 
 // Queued is the number of bytes that Send has accepted and the kernel has not; without those of the current turn when
-// called on another goroutine than the loop's. 0 after the stream has closed.
+// called on another goroutine than the loop's, and with those of a message twice for the moment in which the loop takes
+// it over: never too few of what was posted. 0 after the stream has closed.
 func (c *Conn) Queued() uint64 {
 	if _, err := c.open(kindStream); err != nil {
 		return 0
