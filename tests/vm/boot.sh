@@ -28,6 +28,7 @@ done
 # run_machine ARGUMENT...: runs the machine to its end. Fails when it stands still before its kernel has said a word, as
 # emulated firmware now and then does.
 run_machine() {
+    : >"$work/console"
     timeout "$limit" qemu-system-x86_64 -nographic -no-reboot -nodefaults -serial stdio -cpu max -m "$((mib * nodes))" \
         -smp "$((nodes * processors)),sockets=$nodes,cores=$processors" "$@" -kernel "$kernel" \
         -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 HUGE_PAGES=$huge" \
