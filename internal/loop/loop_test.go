@@ -304,8 +304,7 @@ func TestQueueLimit(t *testing.T) {
 		}
 	}
 	sent := fill("by letter") // nobody reads: the socket takes some, the rest waits
-	on(t, l, func() {})       // the letters have arrived
-	queued("by letter")
+	on(t, l, func() { queued("by letter") })
 	if _, err := io.ReadFull(peer, make([]byte, sent*len(chunk))); err != nil {
 		t.Fatal(err)
 	}
