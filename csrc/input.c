@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 
 #define DIRECT_MAX ((size_t)1 << 20) /* bytes received straight into one message at a time */
+#define COMPACT_SHARE 8              /* input that waits keeps a block of which it fills this part at least */
 
 /* A block of input that waits behind other input keeps what the stream needs to know in its spare words. */
 typedef struct waiting {
@@ -22,6 +23,19 @@ typedef struct waiting {
 static waiting *waiting_in(hl_block *b)
 {
     return (waiting *)b->spare;
+}
+
+/* Moves a few bytes that have to wait out of a large block: a peer could otherwise have one held for each byte. Returns
+ * where they are now. */
+static uint8_t *compact(hl_loop *l, hl_block **block, uint8_t *data, size_t n)
+{
+    hl_block *small = n < (*block)->size / COMPACT_SHARE ? hl_cache_get(l->cache, n) : NULL;
+    if (small == NULL)
+        return data; /* it fills the block well, or memory is short */
+    memcpy(hl_block_data(small), data, n);
+    hl_cache_unref(l->cache, *block);
+    *block = small;
+    return hl_block_data(small);
 }
 
 /* Makes the next block that waits the current input. */
@@ -187,6 +201,8 @@ void hl__stream_took(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, s
         hl_cache_unref(l->cache, block);
         return;
     }
+    if (s->pauses != 0 || s->in_len > 0)
+        data = compact(l, &block, data, n);
     *waiting_in(block) = (waiting){.data = data, .len = n};
     if (s->in_next == NULL)
         s->in_next = block;

@@ -44,7 +44,7 @@ static int check(hl_loop_config *c)
     ok &= in_bounds32(&c->batch, 256, 1, 4096);
     ok &= in_bounds32(&c->recv_size, 65536, 512, 4u << 20);
     ok &= in_bounds32(&c->stage_size, 262144, 4096, 4u << 20);
-    ok &= in_bounds32(&c->slots, 1u << 20, 1, 1u << 24);
+    ok &= in_bounds32(&c->slots, 1u << 20, 1, HL__SLOTS_MAX);
     ok &= in_bounds32(&c->high_water, 1u << 20, 2, UINT32_MAX);
     ok &= in_bounds32(&c->low_water, c->high_water / 4 ? c->high_water / 4 : 1, 1, c->high_water - 1);
     ok &= in_bounds32(&c->close_ms, 5000, 1, INT32_MAX);

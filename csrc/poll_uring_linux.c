@@ -136,13 +136,13 @@ static void go_on_receiving(hl_loop *l, hl_stream *s, int result)
         hl__stream_finished(l, s, result);
     if (!s->slot.ended && s->quiescing == HL_QUIESCE_HOLDING && !(s->slot.poll_mask & RECEIVING))
         hl__held(l, s);
-    if (s->slot.ended || s->pauses & HL_PAUSE_END || s->in_end != 0)
+    if (s->slot.ended)
         return;
-    if (!(s->slot.poll_mask & RECEIVING)) {
-        if (reads(s))
-            hl__list_add(l, &s->slot, HL_LIST_BACKEND); /* asked again when there are buffers */
-    } else if (!reads(s)) {
-        hl__uring_cancel_receive(l, s);
+    if (s->slot.poll_mask & RECEIVING) {
+        if (!reads(s))
+            hl__uring_cancel_receive(l, s);
+    } else if (reads(s)) {
+        hl__list_add(l, &s->slot, HL_LIST_BACKEND); /* asked again when there are buffers */
     }
 }
 
@@ -275,19 +275,23 @@ static void dispatch(hl_loop *l, const struct io_uring_cqe *cqe)
 
 /* ------------------------------------------------------------------ waiting */
 
-/* Asks again for what a completion has ended. */
+/* Asks again for what a completion has ended. Of streams, for no more than there can be buffers: each of the others would
+ * only learn that there is none. */
 static void ask_again(hl_loop *l)
 {
     hl_slot *s;
-    while ((s = hl__list_take(l, HL_LIST_BACKEND)) != NULL) {
+    int buffers = HL__BUFFERS;
+    while (buffers > 0 && (s = hl__list_take(l, HL_LIST_BACKEND)) != NULL) {
         if (s->ended)
             continue;
-        if (s->kind == HL_KIND_STREAM)
+        if (s->kind == HL_KIND_STREAM) {
             uring_resume(l, (hl_stream *)s);
-        else if (s->kind == HL_KIND_LISTENER)
+            buffers--;
+        } else if (s->kind == HL_KIND_LISTENER) {
             uring_change(l, s, HL_READABLE);
-        else if (s->poll_want != 0 && !(s->poll_mask & WATCHING))
+        } else if (s->poll_want != 0 && !(s->poll_mask & WATCHING)) {
             hl__uring_watch(l, s);
+        }
     }
 }
 
@@ -333,7 +337,7 @@ static int uring_wait(hl_loop *l, int timeout_ms)
     for (;;) {
         hl__uring_replenish(l);
         ask_again(l);
-        int r = enter(l, timeout_ms);
+        int r = enter(l, l->lists[HL_LIST_BACKEND].first != NULL ? 0 : timeout_ms);
         if (r < 0)
             return r;
         reap(l);

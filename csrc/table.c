@@ -28,7 +28,7 @@ static hl_slot_head *slot_in(const hl_table *t, hl_block *chunk, uint32_t index)
 int hl__table_init(hl_table *t, hl_slab *slab, uint32_t max, uint32_t slot_size)
 {
     memset(t, 0, sizeof *t);
-    if (slot_size > CHUNK_BYTES / 2 || max > 1u << 24)
+    if (slot_size > CHUNK_BYTES / 2 || max > HL__SLOTS_MAX)
         return -EINVAL;
     t->slab = slab;
     t->max = max;

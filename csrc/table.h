@@ -18,6 +18,8 @@
 
 #include "hl_slab.h"
 
+#define HL__SLOTS_MAX (1u << 24) /* in a table: backends put an index and eight bits of their own into one word */
+
 /* Every slot begins with this. */
 typedef struct hl_slot_head {
     uint32_t generation; /* atomic */

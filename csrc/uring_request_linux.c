@@ -12,7 +12,7 @@
 
 #define SUBMIT_TRIES 1000 /* while the kernel is short of memory for requests */
 
-_Static_assert((1u << 24) - 1 <= 0x00ffffff, "an index leaves eight bits for the tag");
+_Static_assert(HL__SLOTS_MAX <= 1u << 24, "an index leaves eight bits for the tag");
 
 uint64_t hl__uring_data(const hl_slot *s, uint8_t tag)
 {
@@ -48,10 +48,8 @@ void hl__uring_entered(hl__uring_state *p)
 void hl__uring_submit(hl_loop *l)
 {
     hl__uring_state *p = l->poll;
-    if (hl__uring_enable(l) < 0) {
-        p->gathers_used = 0; /* nobody will read them */
+    if (hl__uring_enable(l) < 0)
         return;
-    }
     for (int i = 0; i < SUBMIT_TRIES; i++) {
         int r = io_uring_submit_and_get_events(&p->ring);
         hl__uring_entered(p);
@@ -183,6 +181,8 @@ void hl__uring_send(hl_loop *l, hl_stream *s)
     if (p->gathers_used == HL__GATHERS)
         hl__uring_submit(l);
     struct io_uring_sqe *sqe = request(l); /* first: it may submit, which lets the gathers start anew */
+    if (p->broken)
+        p->gathers_used = 0; /* nobody will read them, and there is no end to those who write */
     hl__gather *x = &p->gathers[p->gathers_used];
     int count = hl__output_gather(s, x->iov, HL__IOVS);
     if (count == 1) {

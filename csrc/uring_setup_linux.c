@@ -275,9 +275,15 @@ static void cancel_all(hl__uring_state *p)
     struct __kernel_timespec second = {.tv_sec = 1};
     struct io_uring_cqe *cqe;
     int left = INT_MAX;
-    struct io_uring_sqe *sqe = submit_all(p, &left) ? io_uring_get_sqe(&p->ring) : NULL;
-    if (sqe == NULL)
+    if (!submit_all(p, &left))
         return;
+    /* What has been cancelled already, and only has to say so, would be looked for all over again. */
+    for (int before = INT_MAX; left < before;) {
+        before = left;
+        io_uring_get_events(&p->ring);
+        discard(p, &left);
+    }
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&p->ring);
     io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
     io_uring_sqe_set_data64(sqe, CANCELLED_ALL);
     left = INT_MAX;
@@ -291,11 +297,23 @@ static void cancel_all(hl__uring_state *p)
     }
 }
 
+/* cancel_all for a ring to which nothing can be submitted any more (io_uring_register_sync_cancel(3), Linux 6.0). */
+static void cancel_all_now(hl__uring_state *p)
+{
+    struct io_uring_sync_cancel_reg all = {
+        .fd = -1, .flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL, .timeout = {.tv_sec = 1}};
+    for (int i = 0; i < CLOSE_TRIES && io_uring_register_sync_cancel(&p->ring, &all) == -EINTR; i++)
+        ;
+    io_uring_get_events(&p->ring);
+}
+
 void hl__uring_close(hl_loop *l)
 {
     hl__uring_state *p = l->poll;
-    if (p->enabled && !p->broken)
-        cancel_all(p);
+    int left = INT_MAX;
+    if (p->enabled)
+        (p->broken ? cancel_all_now : cancel_all)(p);
+    discard(p, &left); /* sockets accepted meanwhile: nobody else knows them */
     io_uring_queue_exit(&p->ring);
     free_state(p);
     l->poll = NULL;

@@ -68,6 +68,17 @@ static inline void close_fixture(fixture *f)
     free(f);
 }
 
+/* Bytes of the slab that are given out. */
+static inline uint64_t bytes_in_use(fixture *f)
+{
+    hl_slab_stats stats;
+    hl_slab_stats_read(f->slab, &stats);
+    uint64_t n = 0;
+    for (int i = 0; i <= HL_SLAB_CLASSES; i++)
+        n += stats.classes[i].in_use * stats.classes[i].size;
+    return n;
+}
+
 /* ------------------------------------------------------------------ the owner's side */
 
 static inline void push(fixture *f, hl_op op)

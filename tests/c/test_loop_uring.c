@@ -11,6 +11,7 @@
 #include "uring.h"
 #endif
 
+#include <netinet/in.h>
 #include <pthread.h>
 
 /* NULL, having said so, where io_uring is not to be had. */
@@ -82,6 +83,71 @@ static uint8_t *large_message(void)
     for (uint32_t i = 0; i < LARGE; i++)
         wire[n + i] = (uint8_t)(i * 2654435761u >> 24);
     return wire;
+}
+
+/* ------------------------------------------------------------------ a ring that breaks */
+
+/* From now on the kernel refuses what is submitted; what it has completed can still be seen. */
+static hl__uring_state *break_ring(fixture *f)
+{
+    hl__uring_state *p = f->loop->poll;
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    assert_int_equal(dup2(nothing, p->ring.ring_fd), p->ring.ring_fd);
+    close(nothing);
+    return p;
+}
+
+static void sends_stay_within_bounds_when_the_ring_breaks(void **state)
+{
+    (void)state;
+    enum { STREAMS = 2 * HL__GATHERS };
+    static int fd[STREAMS][2];
+    static hl_handle h[STREAMS];
+    fixture *f = open_uring((hl_loop_config){.ring = 4 * HL__GATHERS});
+    for (int i = 0; i < STREAMS; i++) {
+        make_pair(fd[i]);
+        h[i] = attach(f, fd[i][0], 0);
+        turn(f);
+    }
+    hl_block *piece[2] = {hl_slab_get(f->slab, 64), hl_slab_get(f->slab, 64)};
+    for (int i = 0; i < STREAMS; i++)
+        for (int k = 0; k < 2; k++)
+            push(f, (hl_op){.code = HL_OP_SEND, .handle = h[i], .flags = HL_KEEP, .block = piece[k],
+                            .data = hl_block_data(piece[k]), .len = 8});
+    hl__uring_state *p = break_ring(f);
+    assert_true(hl_loop_enter(f->loop, 0, 0) < 0);
+    assert_in_range(p->gathers_used, 0, HL__GATHERS);
+    for (int k = 0; k < 2; k++)
+        hl_block_unref(piece[k]);
+    for (int i = 0; i < STREAMS; i++)
+        close(fd[i][1]);
+    close_fixture(f);
+}
+
+static void accepted_sockets_are_closed_when_the_ring_breaks(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 5 };
+    fixture *f = open_uring((hl_loop_config){0});
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof where;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&where, size), 0);
+    assert_int_equal(listen(listener, CLIENTS), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&where, &size), 0);
+    push_code(f, hl_loop_reserve(f->loop), HL_OP_LISTEN, listener);
+    turn(f);
+    int client[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        client[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(client[i], (struct sockaddr *)&where, size), 0);
+    }
+    break_ring(f);
+    assert_true(hl_loop_enter(f->loop, 0, 0) < 0);
+    f->descriptors += CLIENTS;
+    close_fixture(f);
+    for (int i = 0; i < CLIENTS; i++)
+        close(client[i]);
 }
 
 static uint32_t straights_under_way(fixture *f)
@@ -301,6 +367,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost_when_buffers_and_completions_run_out),
 #ifndef HL_NO_URING
+        cmocka_unit_test(sends_stay_within_bounds_when_the_ring_breaks),
+        cmocka_unit_test(accepted_sockets_are_closed_when_the_ring_breaks),
         cmocka_unit_test(a_large_message_is_received_straight),
         cmocka_unit_test(aborting_amid_a_straight_receive),
         cmocka_unit_test(freeing_amid_a_straight_receive),

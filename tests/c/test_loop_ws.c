@@ -652,6 +652,33 @@ static void a_stream_that_ends_while_its_input_waits_holds_up_nobody(void **stat
     close_fixture(f);
 }
 
+/* The owner has yet to answer the goodbye: what comes behind it stays with the kernel, and then with the peer. */
+static void a_peer_that_sends_on_after_its_goodbye_is_held_up(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.close_ms = 60000});
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], HL_ONESHOT);
+    push(f, (hl_op){.code = HL_OP_UPGRADE, .handle = h});
+    turn(f);
+    peer_write(fd[1], "\x82\x81\0\0\0\0x", 7);
+    expect(f, HL_EV_MESSAGE, h);
+    turn(f);
+    peer_write(fd[1], "\x88\x82\0\0\0\0\x03\xe8", 8);
+    expect(f, HL_EV_END, h);
+    uint64_t before = bytes_in_use(f);
+    int sent = 0;
+    while (sent < 4000 && send(fd[1], "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1) {
+        sent++;
+        turn(f);
+    }
+    assert_in_range(sent, 1, 3999);
+    assert_in_range(bytes_in_use(f), 0, before + (256 << 10));
+    close(fd[1]);
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -678,6 +705,7 @@ int main(void)
         cmocka_unit_test(reads_on_while_flushing_so_neither_side_locks_up),
         cmocka_unit_test(a_close_does_not_last_for_ever_however_much_comes),
         cmocka_unit_test(a_stream_that_ends_while_its_input_waits_holds_up_nobody),
+        cmocka_unit_test(a_peer_that_sends_on_after_its_goodbye_is_held_up),
     };
     return cmocka_run_group_tests_name("loop_ws", tests, NULL, NULL);
 }
