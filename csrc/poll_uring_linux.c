@@ -275,8 +275,8 @@ static void dispatch(hl_loop *l, const struct io_uring_cqe *cqe)
 
 /* ------------------------------------------------------------------ waiting */
 
-/* Asks again for what a completion has ended. Of streams, for no more than there can be buffers: each of the others would
- * only learn that there is none. */
+/* Asks again for what a completion has ended. Of streams, for no more than there can be buffers: each of the others
+ * would only learn that there is none. */
 static void ask_again(hl_loop *l)
 {
     hl_slot *s;
