@@ -6,19 +6,20 @@ import (
 	"github.com/momentics/hioload-ws/internal/numa"
 )
 
-// pin binds the calling thread to the loop's CPUs, if it was given any. A machine that forbids it costs speed, not
-// service: it is reported.
-func (l *Loop) pin() {
+// pin binds the calling thread to the loop's CPUs, if it was given any, and returns what undoes it. A machine that
+// forbids it costs speed, not service: it is reported.
+func (l *Loop) pin() (unpin func()) {
 	if len(l.cpus) == 0 {
-		return
+		return func() {}
 	}
 	mask, err := numa.MaskOf(l.cpus)
 	if err == nil {
-		err = numa.SetAffinity(0, &mask)
+		unpin, err = numa.BindThread(&mask)
 	}
 	if err != nil {
 		l.log.Warn("hioload: event loop is not pinned", slog.Any("cpus", l.cpus), slog.Any("error", err))
-		return
+		return func() {}
 	}
 	l.pinned.Store(true)
+	return unpin
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -58,27 +59,53 @@ func TestPinnedToWhatIsNotThere(t *testing.T) {
 	}
 }
 
-// A thread that was pinned ends with its loop: no other goroutine gets it.
-func TestPinnedThreadIsNotReused(t *testing.T) {
+// A thread that was pinned is given back as it was, whichever it is and however the loop ends.
+func TestPinnedThreadIsGivenBack(t *testing.T) {
 	allowed, err := numa.Allowed()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 4 { // one loop may get the main thread, which outlives its goroutine and serves nobody
-		l := start(t, Config{CPUs: allowed.CPUs()[:1]})
+	if len(allowed.CPUs()) == 1 {
+		t.Skip("there is one processor only: a pinned thread looks like any other")
+	}
+	for round := range 4 {
+		l := start(t, Config{CPUs: allowed.CPUs()[:1], Logger: quiet})
+		if round%2 == 1 {
+			if err := l.Do(runtime.Goexit); err != nil {
+				t.Fatal(err)
+			}
+		}
 		var tid int
 		on(t, l, func() { tid = numa.ThreadID() })
 		l.Close()
 		wait(t, "the loop to end", l.Done())
-		if tid == os.Getpid() {
-			continue
-		}
-		for began := time.Now(); numa.ThreadExists(tid); {
-			if time.Since(began) > patience {
-				t.Fatalf("thread %d lives on", tid)
+		for began := time.Now(); ; time.Sleep(time.Millisecond) {
+			mask, err := numa.Affinity(tid)
+			if err == nil && mask == allowed || numa.Gone(err) {
+				break
 			}
-			time.Sleep(time.Millisecond)
+			if time.Since(began) > patience {
+				t.Fatalf("thread %d has %v, %v; want %v", tid, &mask, err, &allowed)
+			}
 		}
+	}
+}
+
+// Callbacks that end their goroutine cost a loop no more the more of them there have been.
+func TestGoexitOverAndOver(t *testing.T) {
+	allowed, err := numa.Allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := start(t, Config{CPUs: allowed.CPUs()[:1], RunOnly: true, Logger: quiet})
+	for range 4000 {
+		if err := l.Do(runtime.Goexit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	on(t, l, func() {})
+	if n := l.Stats().Panics; n != 4000 {
+		t.Errorf("%d of 4000 are counted", n)
 	}
 }
 

@@ -1,16 +1,18 @@
 package loop
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
-	"runtime/debug"
+
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/momentics/hioload-ws/csrc"
 	"github.com/momentics/hioload-ws/internal/gid"
+	"github.com/momentics/hioload-ws/internal/report"
 )
 
 // yieldInterval is how often, at most, a loop lets other goroutines have its P before it waits. One that never does
@@ -72,7 +74,7 @@ func (l *Loop) drive() error {
 // let ends what drive began, and the loop with it if it was closed meanwhile.
 func (l *Loop) let() {
 	if l.inCallback() {
-		l.failed(goexit)
+		l.failed(errGoexit)
 	}
 	if l.closing.Load() {
 		l.teardown()
@@ -95,28 +97,26 @@ func (l *Loop) fail(err error) {
 // spin is Run's goroutine. It is locked to a thread when that is to be pinned, or when the kernel expects one and the
 // same; else the thread may change: every yield of a locked goroutine costs two thread switches.
 func (l *Loop) spin() {
-	locked := len(l.cpus) > 0 || l.core.Features()&csrc.FeatureOneThread != 0
-	if locked {
+	oneThread := l.core.Features()&csrc.FeatureOneThread != 0
+	if oneThread {
 		runtime.LockOSThread()
-		l.pin()
+		defer runtime.UnlockOSThread()
 	}
+	defer l.pin()()
 	l.owner.Store(gid.Current())
-	l.turns(locked)
-	if locked && !l.pinned.Load() {
-		runtime.UnlockOSThread() // whereas a pinned thread ends with its goroutine
-	}
+	l.turns(oneThread)
 }
 
 // turns drives the loop until it is closed, and ends it. A callback that ends the goroutine does not end that: another
-// goroutine goes on behind it, or, since a locked thread is not to be had by another, the deferred function does.
-func (l *Loop) turns(locked bool) {
+// goroutine goes on behind it, or, where the kernel insists on the thread, the deferred function does.
+func (l *Loop) turns(oneThread bool) {
 	defer func() {
 		if !l.inCallback() {
 			return
 		}
-		l.failed(goexit)
-		if locked {
-			l.turns(locked)
+		l.failed(errGoexit)
+		if oneThread {
+			l.turns(oneThread)
 			return
 		}
 		l.owner.Store(0)
@@ -206,7 +206,8 @@ func (l *Loop) handle(c *Conn, ev *csrc.Event) {
 	l.conn, l.current = nil, nil
 }
 
-const goexit = "runtime.Goexit was called"
+// errGoexit is the cause when a callback has ended its goroutine.
+var errGoexit = errors.New("runtime.Goexit was called")
 
 func (l *Loop) inCallback() bool { return l.conn != nil || l.calling }
 
@@ -223,8 +224,12 @@ func (l *Loop) failed(cause any) {
 	c := l.conn
 	l.conn, l.current, l.calling = nil, nil, false
 	l.panics.Add(1)
-	l.log.Error("hioload: panic in a callback of an event loop",
-		slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
+	if cause == errGoexit { // there is no telling where; and behind thousands of them the stack is deep
+		l.log.Error("hioload: a callback of an event loop called runtime.Goexit")
+	} else {
+		l.log.Error("hioload: panic in a callback of an event loop",
+			slog.Any("panic", cause), slog.String("stack", report.Stack()))
+	}
 	switch {
 	case c == nil:
 	case c.state.Load()&closed != 0:
@@ -239,7 +244,7 @@ func (l *Loop) failed(cause any) {
 func (l *Loop) teardown() {
 	defer func() {
 		if l.inCallback() {
-			l.failed(goexit)
+			l.failed(errGoexit)
 			l.teardown()
 		}
 	}()
