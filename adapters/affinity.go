@@ -11,9 +11,9 @@ import (
 )
 
 // AffinityAdapter implements api.Affinity with the affinity calls of the operating system (Linux: sched_setaffinity(2);
-// elsewhere binding fails with api.ErrNotSupported). It stays within the processors that the process was started with, by
-// a cgroup's cpuset or by taskset(1). Its methods are safe for use by many goroutines, but with thread scope the goroutine
-// that pinned must be the one that unpins.
+// elsewhere binding fails with api.ErrNotSupported). It stays within the processors that the process was started with,
+// by a cgroup's cpuset or by taskset(1). Its methods are safe for use by many goroutines, but with thread scope the
+// goroutine that pinned must be the one that unpins.
 type AffinityAdapter struct {
 	scope api.AffinityScope
 
@@ -36,11 +36,12 @@ func NewScopedAffinity(scope api.AffinityScope) *AffinityAdapter {
 	return &AffinityAdapter{scope: scope, cpu: -1, node: -1}
 }
 
-// Pin binds to processor cpuID, or with -1 to those processors of memory node numaID that the process may use. If both are
-// given the processor must belong to the node. api.ErrNotFound when there is no such node; api.ErrInvalidArgument, with a
-// text that names what the process may use, when the processor, or every one of the node, is not among that. With thread
-// scope the calling goroutine is locked to its thread until Unpin. Pinning again moves; Unpin still restores what was
-// before the first Pin. When it fails, the binding is as before.
+// Pin binds to processor cpuID, or with -1 to those processors of memory node numaID that the process may use. If both
+// are given the processor must belong to the node. api.ErrNotFound when there is no such node; api.ErrInvalidArgument,
+// with a text that names what the process may use, when the processor, or every one of the node, is not among that.
+// With thread scope the calling goroutine is locked to its thread until Unpin, which it has to call before it ends: the
+// process's first thread lives on without it, bound, and cannot be told from one that is in use. Pinning again moves;
+// Unpin still restores what was before the first Pin. When it fails, the binding is as before.
 func (a *AffinityAdapter) Pin(cpuID, numaID int) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -69,8 +70,8 @@ func (a *AffinityAdapter) Pin(cpuID, numaID int) error {
 	return nil
 }
 
-// elsewhere fails when the thread that is bound is not the caller's. A goroutine that ended without Unpin took its thread
-// with it, and the binding.
+// elsewhere fails when the thread that is bound is not the caller's. A goroutine that ended without Unpin took its
+// thread with it, and the binding, unless it was the process's first.
 func (a *AffinityAdapter) elsewhere() error {
 	if a.thread == 0 || a.thread == numa.ThreadID() {
 		return nil
@@ -159,8 +160,8 @@ func restore(before map[int]numa.Mask) error {
 }
 
 // Unpin restores what was before Pin. With thread scope it must be called by the goroutine that pinned
-// (api.ErrInvalidArgument), whose thread it unlocks. With process scope threads that others have bound elsewhere since stay
-// there, and those that are younger than Pin may use whatever any thread could before.
+// (api.ErrInvalidArgument), whose thread it unlocks. With process scope threads that others have bound elsewhere since
+// stay there, and those that are younger than Pin may use whatever any thread could before.
 func (a *AffinityAdapter) Unpin() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/momentics/hioload-ws/api"
 )
 
 // A consumer with nothing to do sleeps, asks nobody while it does, and ends when it is woken.
@@ -80,5 +82,30 @@ func TestBackoffAdapts(t *testing.T) {
 	b.learn(time.Hour)
 	if b.budget != maxSpin/2 {
 		t.Errorf("budget %v, want %v", b.budget, maxSpin/2)
+	}
+}
+
+// An event loop that sleeps because nobody wants its events wakes up when somebody does.
+func TestRegisterWakesTheLoop(t *testing.T) {
+	l, err := NewEventLoop(8, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Post("waits"); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- l.Run() }()
+	for !l.idle.asleep.Load() {
+		runtime.Gosched()
+	}
+	handled := make(chan struct{})
+	if err := l.Register(api.HandlerFunc(func(any) error { close(handled); return nil })); err != nil {
+		t.Fatal(err)
+	}
+	<-handled // if it is not woken, the test does not end
+	l.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

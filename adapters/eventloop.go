@@ -3,8 +3,9 @@ package adapters
 import (
 	"fmt"
 	"log/slog"
+	"reflect"
 	"runtime"
-	"runtime/debug"
+
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +18,8 @@ import (
 // BatchHandler is a handler that wants events by the batch.
 type BatchHandler interface {
 	api.Handler
-	// HandleBatch is called in place of Handle, with at least one event. The slice is the caller's again when it returns.
+	// HandleBatch is called in place of Handle, with at least one event. The slice is the caller's, and again to be had by it when it
+	// returns: other handlers get the same one, so it must not be changed.
 	HandleBatch(events []any) error
 }
 
@@ -39,7 +41,7 @@ type EventLoop struct {
 	registering sync.Mutex                    // held by who replaces it
 
 	turning sync.Mutex // guards what follows; held while handlers run
-	batch   []any      // under way; what a handler left behind that ended its goroutine is taken up again
+	batch   []any      // under way
 	targets []api.Handler
 	target  int // next of targets ...
 	next    int // ... and the next of batch for it
@@ -91,7 +93,7 @@ func (l *EventLoop) Post(event any) error {
 
 // Run gives events to handlers until Close, and what was posted by then, and returns nil. Errors of handlers are logged
 // and counted. api.ErrAlreadyExists when another Run is under way. It ends with its goroutine when a handler calls
-// runtime.Goexit; a new Run goes on behind that.
+// runtime.Goexit, behind what it has taken; a new Run goes on.
 func (l *EventLoop) Run() error {
 	if !l.running.CompareAndSwap(false, true) {
 		return fmt.Errorf("adapters: event loop is running: %w", api.ErrAlreadyExists)
@@ -134,9 +136,7 @@ func (l *EventLoop) complain(err error) {
 func (l *EventLoop) Turn(limit int) (int, error) {
 	l.turning.Lock()
 	defer l.turning.Unlock()
-	if len(l.batch) == 0 {
-		l.take(limit)
-	}
+	l.take(limit)
 	n := len(l.batch)
 	if n == 0 {
 		if l.ring.sealed() && l.ring.isEmpty() {
@@ -144,7 +144,18 @@ func (l *EventLoop) Turn(limit int) (int, error) {
 		}
 		return 0, nil
 	}
-	var first error
+	defer l.handled()
+	return n, l.handle()
+}
+
+// handle gives the batch to its targets, all of it: a handler that ends the goroutine ends that and no more.
+func (l *EventLoop) handle() (first error) {
+	returned := false
+	defer func() {
+		if !returned {
+			_ = l.handle() // which nobody is there to be told of any more
+		}
+	}()
 	for again := true; again; {
 		var err error
 		again, err = l.deliver()
@@ -152,18 +163,24 @@ func (l *EventLoop) Turn(limit int) (int, error) {
 			first = err
 		}
 	}
-	clear(l.batch) // keep nothing alive that has been handled
-	l.batch, l.targets, l.target = l.batch[:0], nil, 0
-	l.stats.events.Add(int64(n))
+	returned = true
+	return first
+}
+
+// handled ends a batch.
+func (l *EventLoop) handled() {
+	l.stats.events.Add(int64(len(l.batch)))
 	l.stats.batches.Add(1)
-	return n, first
+	clear(l.batch) // keep nothing alive that has been handled
+	l.batch, l.targets, l.target, l.next = l.batch[:0], nil, 0, 0
 }
 
 // take moves events from the ring to the batch, for the handlers of this moment.
 func (l *EventLoop) take(limit int) {
+	sealed := l.ring.sealed() // looked at first: from then on no handler comes
 	l.targets = *l.handlers.Load()
 	if len(l.targets) == 0 {
-		if l.ring.sealed() {
+		if sealed {
 			l.Discard()
 		}
 		return
@@ -184,7 +201,7 @@ func (l *EventLoop) deliver() (again bool, first error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			l.stats.panics.Add(1)
-			slog.Error("event handler panicked", "panic", cause, "stack", string(debug.Stack()))
+			slog.Error("event handler panicked", "panic", cause, "stack", report.Stack())
 			again = true
 			if first == nil {
 				first = panicked{cause}
@@ -255,7 +272,9 @@ func (l *EventLoop) Unregister(h api.Handler) error {
 // Close makes every later Post and Register fail. What was posted before is still handled, by Run, which then returns, or
 // by further Turns. It does not wait for that. Closing twice is harmless.
 func (l *EventLoop) Close() {
+	l.registering.Lock() // a Register under way comes before
 	l.ring.seal()
+	l.registering.Unlock()
 	l.idle.wake()
 }
 
@@ -295,8 +314,11 @@ func indexOf(handlers []api.Handler, h api.Handler) int {
 	return -1
 }
 
-// same tells whether two handlers are one and the same. Functions cannot be compared with ==, so it compares what the
-// interface values hold: type and data word, which for a function is the identity of the closure.
+// same tells whether two handlers are one and the same. Functions cannot be compared with ==, so of those it compares what
+// the interface values hold: type and data word, which for a function is the identity of the closure.
 func same(a, b api.Handler) bool {
+	if reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() {
+		return a == b
+	}
 	return *(*[2]unsafe.Pointer)(unsafe.Pointer(&a)) == *(*[2]unsafe.Pointer)(unsafe.Pointer(&b))
 }

@@ -243,7 +243,7 @@ func TestEventLoopLogsErrors(t *testing.T) {
 	}
 }
 
-// A handler that ends its goroutine ends Run with it; the next Run goes on behind that event.
+// A handler that ends its goroutine ends Run with it, behind the batch; the next Run goes on.
 func TestEventLoopAfterGoexit(t *testing.T) {
 	l := newEventLoop(t, 8, 8)
 	var seen []any
@@ -264,9 +264,69 @@ func TestEventLoopAfterGoexit(t *testing.T) {
 		t.Error("Run returned")
 	}()
 	<-ended
+	if stats := l.Stats(); fmt.Sprint(seen) != "[0 1 2 3]" || stats.Events != 4 || stats.Queued != 0 {
+		t.Errorf("seen %v, %+v", seen, stats)
+	}
+	l.Post(4)
 	run(t, l)()
-	if fmt.Sprint(seen) != "[0 1 2 3]" {
+	if fmt.Sprint(seen) != "[0 1 2 3 4]" {
 		t.Errorf("seen %v", seen)
+	}
+}
+
+// What a handler, an event and Close come to while the loop turns: the event is handled.
+func TestEventLoopClosedBehindAnEvent(t *testing.T) {
+	for round := range 20_000 {
+		l := newEventLoop(t, 1, 2)
+		handled, closed := 0, make(chan struct{})
+		go func() {
+			defer close(closed)
+			for {
+				if _, err := l.Turn(1); err != nil {
+					return
+				}
+			}
+		}()
+		for range round % 64 { // let the turns be anywhere
+			runtime.Gosched()
+		}
+		if err := l.Register(api.HandlerFunc(func(any) error { handled++; return nil })); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Post(0); err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		<-closed
+		if handled != 1 {
+			t.Fatalf("round %d: handled %d times, %+v", round, handled, l.Stats())
+		}
+	}
+}
+
+// byValue is a handler that no two interface values share the memory of.
+type byValue struct {
+	a, b  int
+	calls *int
+}
+
+func (h byValue) Handle(any) error { *h.calls++; return nil }
+
+func TestEventLoopHandlerByValue(t *testing.T) {
+	l := newEventLoop(t, 8, 8)
+	calls := 0
+	h := byValue{1, 2, &calls}
+	if err := l.Register(h); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Register(h); !errors.Is(err, api.ErrAlreadyExists) {
+		t.Errorf("a second time: %v", err)
+	}
+	if err := l.Unregister(h); err != nil {
+		t.Error(err)
+	}
+	if err := l.Unregister(h); !errors.Is(err, api.ErrNotFound) {
+		t.Errorf("once more: %v", err)
 	}
 }
 

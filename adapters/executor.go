@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"runtime/debug"
 	"sync"
 
 	"github.com/momentics/hioload-ws/api"
 	"github.com/momentics/hioload-ws/internal/numa"
+	"github.com/momentics/hioload-ws/internal/report"
 )
 
 // executorQueue is how many tasks an executor of NewExecutorAdapter lets wait.
@@ -42,19 +42,23 @@ func NewExecutorAdapter(workers, numaNode int) api.Executor {
 
 // NewBoundedExecutor is NewExecutorAdapter with the number of tasks that may wait (at least 1).
 func NewBoundedExecutor(workers, numaNode, queue int) *ExecutorAdapter {
+	if numaNode < 0 {
+		return newExecutor(workers, nil, queue)
+	}
+	mask, err := numa.Select(-1, numaNode)
+	if err != nil {
+		slog.Warn("executor runs unbound", "node", numaNode, "error", err)
+		return newExecutor(workers, nil, queue)
+	}
+	return newExecutor(workers, &mask, queue)
+}
+
+func newExecutor(workers int, cpus *numa.Mask, queue int) *ExecutorAdapter {
 	if workers < 1 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	e := &ExecutorAdapter{limit: max(queue, 1), tasks: newFIFO[func()](16)}
+	e := &ExecutorAdapter{limit: max(queue, 1), cpus: cpus, tasks: newFIFO[func()](16)}
 	e.more.L, e.none.L = &e.mu, &e.mu
-	if numaNode >= 0 {
-		mask, err := numa.Select(-1, numaNode)
-		if err != nil {
-			slog.Warn("executor runs unbound", "node", numaNode, "error", err)
-		} else {
-			e.cpus = &mask
-		}
-	}
 	e.Resize(workers)
 	return e
 }
@@ -125,9 +129,9 @@ func (e *ExecutorAdapter) work() {
 		}
 	}()
 	if e.cpus != nil {
-		// Never unlocked: a thread with an affinity of its own must not serve other goroutines and ends with this one.
-		runtime.LockOSThread()
-		if err := numa.SetAffinity(0, e.cpus); err != nil {
+		if restore, err := numa.BindThread(e.cpus); err == nil {
+			defer restore()
+		} else {
 			slog.Warn("worker runs unbound", "error", err)
 		}
 	}
@@ -165,7 +169,7 @@ func (e *ExecutorAdapter) next() func() {
 func run(task func()) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			slog.Error("task panicked", "panic", cause, "stack", string(debug.Stack()))
+			slog.Error("task panicked", "panic", cause, "stack", report.Stack())
 		}
 	}()
 	task()

@@ -3,6 +3,8 @@ package adapters
 import (
 	"runtime"
 	"testing"
+
+	"github.com/momentics/hioload-ws/internal/numa"
 )
 
 func (e *ExecutorAdapter) workers() int {
@@ -35,5 +37,33 @@ func TestExecutorShrinks(t *testing.T) {
 	}
 	if len(order) != tasks || e.workers() != 0 {
 		t.Errorf("%d tasks ran, %d workers are left", len(order), e.workers())
+	}
+}
+
+func TestWorkersAreBound(t *testing.T) {
+	allowed, err := numa.Allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(allowed.CPUs()) == 1 {
+		t.Skip("there is one processor only: a bound thread looks like any other")
+	}
+	one, err := numa.MaskOf(allowed.CPUs()[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newExecutor(2, &one, 10)
+	defer e.Close()
+	for range 4 {
+		bound := make(chan numa.Mask)
+		if err := e.Submit(func() {
+			mask, _ := numa.Affinity(0)
+			bound <- mask
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if mask := <-bound; mask != one {
+			t.Errorf("a worker is bound to %v, want %v", &mask, &one)
+		}
 	}
 }

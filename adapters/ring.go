@@ -11,10 +11,11 @@ import (
 // Ring implements api.Ring for any number of producers and consumers, without locks: D. Vyukov's bounded MPMC queue
 // (1024cores.net, 2010), as hl_mpmc.h does for C, whose numbered invariants hold here with 64-bit positions. Items come
 // out in the order in which they went in; an item that has left is not kept alive. A producer that is suspended in the
-// middle of Enqueue makes consumers see an empty ring from its item on, until it goes on; it blocks nobody.
+// middle of Enqueue makes consumers see an empty ring from its item on, until it goes on; it blocks nobody. In the same
+// way one that is suspended in the middle of taking something out makes producers see a full ring.
 //
-// The highest bit of tail seals the ring: no position can be claimed from then on, since claiming is a compare-and-swap of
-// tail. What was claimed before is below the sealed tail, so that who empties the ring knows when it has everything.
+// The highest bit of tail seals the ring: no position can be claimed from then on, since claiming is a compare-and-swap
+// of tail. What was claimed before is below the sealed tail, so that who empties the ring knows when it has everything.
 //
 // All methods are safe from any goroutine.
 type Ring[T any] struct {
@@ -40,8 +41,8 @@ const (
 
 var _ api.Ring[int] = (*Ring[int])(nil)
 
-// NewRing returns a ring with room for capacity items, rounded up to a power of two of at least 2. A capacity below 1 or
-// above 2^30 is an api.ErrInvalidArgument.
+// NewRing returns a ring with room for capacity items, rounded up to a power of two of at least 2. A capacity below 1
+// or above 2^30 is an api.ErrInvalidArgument.
 func NewRing[T any](capacity int) (*Ring[T], error) {
 	if capacity < 1 || capacity > maxRingSize {
 		return nil, fmt.Errorf("adapters: ring of %d items, not 1 to %d: %w", capacity, maxRingSize,
@@ -81,8 +82,8 @@ func (r *Ring[T]) seal() { r.tail.Or(ringSeal) }
 
 func (r *Ring[T]) sealed() bool { return r.tail.Load() >= ringSeal }
 
-// isEmpty tells that no position is claimed that was not dequeued, which Dequeue cannot: it also fails while an Enqueue is
-// under way. Of a sealed ring it is final.
+// isEmpty tells that no position is claimed that was not dequeued, which Dequeue cannot: it also fails while an Enqueue
+// is under way. Of a sealed ring it is final.
 func (r *Ring[T]) isEmpty() bool {
 	head := r.head.Load() // first, so that tail is not behind it
 	return r.tail.Load()&^ringSeal == head
