@@ -12,8 +12,8 @@ import (
 	"github.com/momentics/hioload-ws/internal/numa"
 )
 
-// Config says how a server works. DefaultConfig gives the values in brackets; in a Config made by hand a zero stands for
-// them too, except in NUMANode and AffinityScope, whose zeros mean node 0 and the whole process.
+// Config says how a server works. DefaultConfig gives the values in brackets; in a Config made by hand a zero stands
+// for them too, except in NUMANode and AffinityScope, whose zeros mean node 0 and the whole process.
 type Config struct {
 	// ListenAddr is the TCP address to listen on, as net.Listen takes it [":9000"]. Port 0 picks a free one: see Addr.
 	ListenAddr string
@@ -40,8 +40,8 @@ type Config struct {
 	// BatchSize is how many ready connections a loop takes from the kernel in one turn, 1 to 4096 [32].
 	BatchSize int
 
-	// ReactorRing is how many operations, and how many events, a loop exchanges with the core in one turn; it is rounded
-	// up to a power of two from 64 to 65536 [1024].
+	// ReactorRing is how many operations, and how many events, a loop exchanges with the core in one turn; it is
+	// rounded up to a power of two from 64 to 65536 [1024].
 	ReactorRing int
 
 	// ExecutorWorkers is how many goroutines run handlers [runtime.NumCPU()]. Up to the number of processors these are
@@ -49,8 +49,8 @@ type Config struct {
 	// workers beside them as asked for. See also WithExecutorWorkers.
 	ExecutorWorkers int
 
-	// AffinityScope is what is bound to NUMANode: the loops' threads, or the whole process from Run to Shutdown
-	// [api.ScopeThread].
+	// AffinityScope is what is bound to NUMANode: the threads of loops and workers, or the whole process from Run to
+	// Shutdown, and the workers [api.ScopeThread].
 	AffinityScope api.AffinityScope
 
 	// ShutdownTimeout bounds how long Shutdown waits for handlers to finish and peers to say goodbye [30 s].
@@ -61,19 +61,19 @@ type Config struct {
 	MaxConnections int
 
 	// Backend is how loops talk to the kernel, "epoll" or "io_uring". "": what the environment variable HIOLOAD_BACKEND
-	// says, else the default. Where io_uring is not to be had (containers often forbid it), epoll takes its place; a line
-	// in the log and Stats say so [""].
+	// says, else the default. Where io_uring is not to be had (containers often forbid it), epoll takes its place; a
+	// line in the log and Stats say so [""].
 	Backend string
 
-	// PinLoops gives each loop a processor of its own, out of those that this process may use, and of NUMANode if that is
-	// set: one of each core before the second hardware thread of any. There are at most as many loops as such processors.
-	// It keeps caches warm where the server has the machine for itself; where others use the same processors, it makes
-	// loops wait for them [false].
+	// PinLoops gives each loop a processor of its own, out of those that this process may use, and of NUMANode if that
+	// is set: one of each core before the second hardware thread of any. There are at most as many loops as such
+	// processors. It keeps caches warm where the server has the machine for itself; where others use the same
+	// processors, it makes loops wait for them [false].
 	PinLoops bool
 
-	// Spin is how long a loop that runs out of work stays awake before it sleeps, up to 1 ms; 0: it sleeps at once. It is
-	// used up only as long as messages keep coming that soon, so an idle server burns nothing. It saves a wake-up of some
-	// microseconds per message, and costs processor time that others then do not have [0].
+	// Spin is how long a loop that runs out of work stays awake before it sleeps, up to 1 ms; 0: it sleeps at once. It
+	// is used up only as long as messages keep coming that soon, so an idle server burns nothing. It saves a wake-up of
+	// some microseconds per message, and costs processor time that others then do not have [0].
 	Spin time.Duration
 
 	// BusyPoll has the kernel poll the network card for that long whenever a loop waits, up to 10 ms, on io_uring and
@@ -134,8 +134,8 @@ const (
 	maxBusyPoll = 10 * time.Millisecond
 )
 
-// validate names the first field whose value is out of bounds. The errors match api.ErrInvalidArgument, or api.ErrNotFound
-// for a node that does not exist.
+// validate names the first field whose value is out of bounds. The errors match api.ErrInvalidArgument, or
+// api.ErrNotFound for a node that does not exist.
 func (c *Config) validate() error {
 	for _, field := range []struct {
 		name             string

@@ -2,10 +2,31 @@ package server
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/momentics/hioload-ws/api"
 )
+
+// Those of the administrator's reserve are taken if there is one, as tests/vm has it.
+func TestMemoryHugePages(t *testing.T) {
+	reserve, err := os.ReadFile("/proc/sys/vm/nr_hugepages")
+	if err != nil || strings.TrimSpace(string(reserve)) == "0" {
+		t.Skipf("no huge pages are reserved (vm.nr_hugepages): %s, %v", reserve, err)
+	}
+	s := start(t, local(), api.HandlerFunc(echo), WithHugePages())
+	dial(t, s.Addr()) // it runs
+	var huge int64
+	for key, value := range s.GetControl().Stats() {
+		if strings.HasPrefix(key, "memory.node.") && strings.HasSuffix(key, ".huge") {
+			huge += value.(int64)
+		}
+	}
+	if huge == 0 {
+		t.Errorf("no memory is of huge pages, of which there are %s", reserve)
+	}
+}
 
 // Buffers lie on the node that was asked for and are counted there. With one node there is little to choose; tests/vm
 // runs this with several.

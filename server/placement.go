@@ -26,6 +26,7 @@ func (s *Server) places(n int) ([][]int, error) {
 		if err := s.affinity.Pin(-1, node); err != nil {
 			return nil, err
 		}
+		s.cpus = allowed.CPUs()
 	}
 	if s.config.PinLoops {
 		order := numa.Spread(&allowed)
@@ -38,8 +39,9 @@ func (s *Server) places(n int) ([][]int, error) {
 			places[i] = allowed.CPUs()
 		}
 	}
-	s.cpus = slices.Concat(places...)
-	slices.Sort(s.cpus)
-	s.cpus = slices.Compact(s.cpus)
+	if bound := slices.Concat(places...); len(bound) > 0 {
+		slices.Sort(bound)
+		s.cpus = slices.Compact(bound)
+	}
 	return places, nil
 }

@@ -141,6 +141,9 @@ func TestServerOnANode(t *testing.T) {
 		if got := s.GetControl().Stats()["loop.pinned"].(int64) > 0; got != c.pinned {
 			t.Errorf("%v: pinned %v, want %v", c.scope, got, c.pinned)
 		}
+		if got := s.GetControl().Stats()["server.cpus"]; got != mask.String() {
+			t.Errorf("%v: server.cpus is %v, want %s", c.scope, got, &mask)
+		}
 		s.Shutdown()
 		if got := allowedList(t); got != before {
 			t.Errorf("%v: after Shutdown bound to %s, want %s", c.scope, got, before)
@@ -194,6 +197,15 @@ func TestSpinAndBusyPoll(t *testing.T) {
 	stats := s.GetControl().Stats()
 	if spins := stats["loop.spins"].(int64); spins == 0 || stats["loop.spin_hits"].(int64) > spins {
 		t.Errorf("%d spins, %v hits", spins, stats["loop.spin_hits"])
+	}
+	// What a loop of the server's kind has to offer here, the server's have.
+	same, err := loop.New(loop.Config{Spin: 100_000, BusyPoll: 50_000, RunOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer same.Close()
+	if want := strings.Join(same.Features(), ","); stats["server.backend_features"] != want {
+		t.Errorf("features %q, want %q", stats["server.backend_features"], want)
 	}
 	for _, option := range []ServerOption{WithSpin(-1), WithSpin(maxSpin + 1), WithBusyPoll(-1), WithBusyPoll(maxBusyPoll + 1)} {
 		if _, err := NewServer(local(), option); !errors.Is(err, api.ErrInvalidArgument) {
