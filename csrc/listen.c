@@ -152,5 +152,9 @@ void hl__timer(hl_loop *l, hl_slot *s, const hl_op *op)
         s->fd = -1;
         s->user = op->user;
     }
-    hl_timer_set(&l->wheel, &s->timer, hl__after(l, op->len));
+    s->notices &= (uint8_t)~HL_NOTICE_TIMER; /* that it has fired, if nobody has been told yet */
+    if (op->arg == HL_TIMER_OFF)
+        hl_timer_cancel(&l->wheel, &s->timer);
+    else
+        hl_timer_set(&l->wheel, &s->timer, hl__after(l, op->len));
 }

@@ -88,7 +88,7 @@ static void slot_op(hl_loop *l, hl_slot *s, const hl_op *op)
         hl__end(l, s, 0);
     else if (op->code == HL_OP_REWATCH && s->kind == HL_KIND_WATCH)
         hl__rewatch(l, s, op->flags);
-    else if (op->code == HL_OP_TIMER && s->kind == HL_KIND_TIMER)
+    else if (op->code == HL_OP_TIMER && (s->kind == HL_KIND_TIMER || s->kind == HL_KIND_WATCH))
         hl__timer(l, s, op);
     else
         stale(l, op);

@@ -126,6 +126,9 @@ const (
 	OpLetters  = C.HL_OP_LETTERS
 )
 
+// TimerOff is Op.Arg of OpTimer for a timer that is not to fire after all.
+const TimerOff = C.HL_TIMER_OFF
+
 // Op.Kind of OpAttach.
 const (
 	CodecRaw = C.HL_CODEC_RAW

@@ -83,7 +83,8 @@ enum {
     HL_OP_WATCH,      /* readiness of descriptor `arg`, which stays the caller's; flags: HL_READABLE | HL_WRITABLE |
                          HL_TROUBLE, the last of which is reported with any of the others anyway */
     HL_OP_REWATCH,    /* other flags for a watched descriptor; 0 mutes it */
-    HL_OP_TIMER,      /* fires once `len` ms from now; again: resets */
+    HL_OP_TIMER,      /* fires once `len` ms from now; again: resets; arg HL_TIMER_OFF: does not fire after all, unless
+                         it already has. On a watched descriptor it makes HL_EV_TIMEOUTs of that */
     HL_OP_SEND,       /* data/len: bytes, or for WebSocket one frame (kind: opcode, HL_SEND_*); see "Sending" */
     HL_OP_READ,       /* arg 0: stop reading; 1: read */
     HL_OP_UPGRADE,    /* the stream's codec becomes WebSocket and it reads again; data/len (placed as for "Sending"):
@@ -100,6 +101,8 @@ enum {
 };
 
 enum { HL_CODEC_RAW = 0, HL_CODEC_WS = 1 };
+
+#define HL_TIMER_OFF (-1) /* op.arg of HL_OP_TIMER */
 
 /* op.flags */
 enum {

@@ -267,6 +267,29 @@ static void an_entry_that_cannot_be_removed_does_not_spin(void **state)
 
 /* ------------------------------------------------------------------ timers and waiting */
 
+/* Order, not time: what is due first comes first, what was switched off does not come. */
+static void a_watched_descriptor_has_a_timer(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(NULL);
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), other = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    hl_handle h = push_slot(f, HL_OP_WATCH, fd, HL_READABLE, 0), h2 = push_slot(f, HL_OP_WATCH, other, HL_READABLE, 0);
+    push(f, (hl_op){.code = HL_OP_TIMER, .handle = h, .len = 1});
+    push(f, (hl_op){.code = HL_OP_TIMER, .handle = h2, .len = 30});
+    expect(f, HL_EV_TIMEOUT, h);
+    push(f, (hl_op){.code = HL_OP_TIMER, .handle = h, .len = 1});
+    push(f, (hl_op){.code = HL_OP_TIMER, .handle = h, .arg = HL_TIMER_OFF});
+    expect(f, HL_EV_TIMEOUT, h2);
+    assert_int_equal(write(fd, &(uint64_t){1}, 8), 8); /* it is still watched */
+    expect(f, HL_EV_READY, h);
+    push(f, (hl_op){.code = HL_OP_TIMER, .handle = h, .len = 60000});
+    push_code(f, h, HL_OP_CLOSE, 0);
+    expect(f, HL_EV_CLOSED, h);
+    close(fd);
+    close(other);
+    close_fixture(f);
+}
+
 static void timers_fire_not_before_their_time(void **state)
 {
     (void)state;
@@ -362,6 +385,7 @@ int main(void)
         cmocka_unit_test(a_reused_number_never_reaches_the_old_slot),
         cmocka_unit_test(an_entry_that_cannot_be_removed_does_not_spin),
         cmocka_unit_test(timers_fire_not_before_their_time),
+        cmocka_unit_test(a_watched_descriptor_has_a_timer),
         cmocka_unit_test(waits_no_longer_than_asked),
         cmocka_unit_test(a_wake_reaches_this_wait_or_the_next),
         cmocka_unit_test(waits_end_when_they_should),
