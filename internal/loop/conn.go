@@ -189,9 +189,14 @@ func (c *Conn) Rewatch(flags uint16) error {
 	return c.submit(kindWatch, csrc.Op{Code: csrc.OpRewatch, Flags: flags})
 }
 
-// Reset has a timer fire once, d from now, whatever was set before.
+// Reset has a timer, or the timer that each watch has, fire once, d from now, whatever was set before.
 func (c *Conn) Reset(d time.Duration) error {
-	return c.submit(kindTimer, csrc.Op{Code: csrc.OpTimer, Len: milliseconds(d)})
+	return c.submit(kindTimer|kindWatch, csrc.Op{Code: csrc.OpTimer, Len: milliseconds(d)})
+}
+
+// StopTimer has it not fire after all, unless it already has.
+func (c *Conn) StopTimer() error {
+	return c.submit(kindTimer|kindWatch, csrc.Op{Code: csrc.OpTimer, Arg: csrc.TimerOff})
 }
 
 // Close ends any slot. A stream is closed in an orderly way: what is queued is sent; a WebSocket then sends a close
