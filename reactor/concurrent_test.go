@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -245,9 +244,7 @@ func TestSignalsDoNotDisturb(t *testing.T) {
 	signal.Notify(signals, syscall.SIGUSR1)
 	defer signal.Stop(signals)
 	r := open(t)
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	thread := syscall.Gettid()
+	thread := syscall.Gettid() // which stays the test's
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	var sent atomic.Int32
 	go func() {
@@ -269,19 +266,20 @@ func TestSignalsDoNotDisturb(t *testing.T) {
 			}
 		}
 	}()
-	start := time.Now()
-	err := r.Poll(100)
-	took := time.Since(start)
+	const d = 20 * time.Millisecond
+	for deadline := time.Now().Add(patience); sent.Load() < 5 && time.Now().Before(deadline); {
+		start := time.Now()
+		if err := r.Poll(int(d / time.Millisecond)); err != nil {
+			t.Errorf("Poll: %v", err)
+		}
+		if took := time.Since(start); took < d {
+			t.Errorf("Poll(%d) returned after %v", d/time.Millisecond, took)
+		}
+	}
 	close(stop)
 	<-stopped
-	if err != nil {
-		t.Errorf("Poll: %v", err)
-	}
-	if took < 100*time.Millisecond {
-		t.Errorf("Poll(100) returned after %v", took)
-	}
-	if sent.Load() == 0 {
-		t.Error("no signal was sent: the test has shown nothing")
+	if n := sent.Load(); n < 5 {
+		t.Errorf("only %d signals were sent: nothing was shown", n)
 	}
 }
 

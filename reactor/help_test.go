@@ -6,14 +6,25 @@ import (
 	"bytes"
 	"encoding/binary"
 	"log/slog"
+	"net"
 	"os"
+	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 )
 
-// open makes a reactor that is closed when the test ends.
+// oneThread keeps a test that polls to one thread, so that what is ready is told by the next turn, with io_uring too:
+// see PollOnce.
+func oneThread(t testing.TB) {
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
+}
+
+// open makes a reactor for the test to poll, which is closed when the test ends.
 func open(t testing.TB) *fdReactor {
 	t.Helper()
+	oneThread(t)
 	r, err := NewReactor()
 	if err != nil {
 		t.Fatal(err)
@@ -188,12 +199,20 @@ func isOpen(fd uintptr) bool {
 // descriptors counts those of this process.
 func descriptors(t testing.TB) int {
 	t.Helper()
+	netPoller()
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return len(entries)
 }
+
+// netPoller has the runtime open the descriptors that it waits with, which it does when package net first needs them.
+var netPoller = sync.OnceFunc(func() {
+	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
+		ln.Close()
+	}
+})
 
 // captureLog has everything that is logged until the end of the test written to a buffer.
 func captureLog(t testing.TB) *bytes.Buffer {
