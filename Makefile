@@ -58,6 +58,7 @@ test: deps-test ## install what tests need, run every test
 	@$(LANE) "Go, purego" $(MAKE_QUIET) go-purego
 	@$(LANE) "Go, without liburing and libnuma" $(MAKE_QUIET) go-bare
 	@$(LANE) "Go 1.23" $(MAKE_QUIET) go-oldest
+	@$(LANE) "tcpio, nettest" $(MAKE_QUIET) go-nettest
 	@$(LANE) "end to end, real clients" $(MAKE_QUIET) go-e2e
 	@$(LANE) "machines with NUMA nodes" $(MAKE_QUIET) numa-test
 	@$(LANE) --end
@@ -68,7 +69,7 @@ deps-test:
 
 test-c: c-gcc c-clang sanitize c-bare ## the C tests in every lane
 sanitize: c-asan c-tsan c-valgrind ## the C tests under the sanitizers and valgrind
-test-go: go-plain go-race go-uring go-uring-race go-cgocheck go-purego go-bare go-oldest go-e2e ## the Go tests in every lane
+test-go: go-plain go-race go-uring go-uring-race go-cgocheck go-purego go-bare go-oldest go-nettest go-e2e ## the Go tests in every lane
 
 numa-test: ## C and Go tests in virtual machines with 2 and with 4 NUMA nodes, huge pages and Debian's kernel
 	@sh scripts/install-deps.sh test
@@ -181,9 +182,10 @@ GO_PACKAGES = $$($(WITH_GO) go list ./... | grep -v /tests/)
 ARM64_PACKAGES := ./api/ ./csrc/ ./internal/gid/ ./internal/loop/ ./protocol/ ./server/
 
 # What has a loop in it.
-LOOP_PACKAGES := ./adapters/ ./csrc/ ./internal/loop/ ./protocol/ ./reactor/ ./server/
+LOOP_PACKAGES := ./adapters/ ./csrc/ ./examples/... ./internal/loop/ ./protocol/ ./reactor/ ./server/ ./tcpio/
 
-.PHONY: go-plain go-race go-uring go-uring-race go-cgocheck go-purego go-bare go-oldest go-e2e go-fuzz test-arm64
+.PHONY: go-plain go-race go-uring go-uring-race go-cgocheck go-purego go-bare go-oldest go-nettest go-e2e go-fuzz \
+	test-arm64
 go-plain:
 	@$(WITH_GO) $(GO_TEST) $(GO_PACKAGES)
 go-race:
@@ -201,10 +203,15 @@ go-bare: # built with neither library, and so on epoll, on one node, whatever is
 go-cgocheck:
 	@GOEXPERIMENT=cgocheck2 $(WITH_GO) $(GO_TEST) $(GO_PACKAGES)
 go-purego:
-	@$(WITH_GO) $(GO_TEST) -tags purego ./internal/gid/ ./internal/loop/
+	@$(WITH_GO) $(GO_TEST) -tags purego ./internal/gid/ ./internal/loop/ ./reactor/ ./tcpio/
 go-oldest: # the oldest Go that go.mod allows: another language version, another cgo, other build tags
 	@GOTOOLCHAIN=go1.23.0 $(WITH_GO) go vet ./...
 	@GOTOOLCHAIN=go1.23.0 $(WITH_GO) $(GO_TEST) $(GO_PACKAGES)
+NETTEST := go test -C tests/nettest -timeout 10m -race -count=1 ./...
+go-nettest: build/gcc/has_io_uring # what package net demands of a net.Conn; a module of its own
+	@$(WITH_GO) go vet -C tests/nettest ./...
+	@$(WITH_GO) $(NETTEST)
+	@$(call on_uring,$(WITH_GO) $(NETTEST))
 go-e2e: deps-test
 	@HIOLOAD_CLIENTS=$$(sh scripts/install-clients.sh) $(WITH_GO) $(GO_TEST) -count=1 ./tests/...
 test-arm64: ## the Go tests as arm64 programs, under emulation (a subset: what doesn't measure time)

@@ -92,6 +92,8 @@ finds_checkers() {
     have strace || echo strace
     have shellcheck || echo shellcheck
     have git || echo git
+    have nc || echo nc
+    have curl || echo curl
     { have node && have npm; } || echo node
     { have python3 && python3 -c 'import venv, ensurepip' >/dev/null 2>&1; } || echo python
 }
@@ -112,6 +114,7 @@ package() {
     apt-get:node) echo nodejs npm ;;
     apt-get:arm64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
     apt-get:python) echo python3 python3-venv ;;
+    apt-get:nc) echo netcat-openbsd ;;
     dnf:cc) echo gcc glibc-devel ;;
     dnf:go) echo golang ;;
     dnf:liburing) echo liburing-devel ;;
@@ -122,6 +125,7 @@ package() {
     dnf:shellcheck) echo ShellCheck ;;
     dnf:node) echo nodejs npm ;;
     dnf:python) echo python3 ;;
+    dnf:nc) echo nmap-ncat ;;
     apk:cc) echo gcc musl-dev linux-headers ;;
     apk:go) echo go ca-certificates ;;
     apk:liburing) echo liburing-dev ;;
@@ -130,6 +134,7 @@ package() {
     apk:cmocka) echo cmocka-dev ;;
     apk:node) echo nodejs npm ;;
     apk:python) echo python3 ;;
+    apk:nc) echo netcat-openbsd ;;
     *) echo "$1" ;;
     esac
 }

@@ -47,6 +47,19 @@ func hiding(t *testing.T, header string) string {
 	return flags
 }
 
+// What the core does not run on, and a Go without cgo, are told in one line.
+func TestUnsupported(t *testing.T) {
+	for env, says := range map[string]string{
+		"CGO_CFLAGS=-O1 -U__linux__": "supports Linux only", // as a C compiler for another system sees it
+		"CGO_ENABLED=0":              "needs_cgo",
+	} {
+		out, err := command(root, []string{env}, "go", "build", "./tcpio")
+		if err == nil || !strings.Contains(out, says) {
+			t.Errorf("%s: %v\n%s", env, err, out)
+		}
+	}
+}
+
 // Without a library's header a build fails with one line that tells which package brings it, and succeeds with the tag
 // that does without.
 func TestMissingHeader(t *testing.T) {
