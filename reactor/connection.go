@@ -164,15 +164,15 @@ func (c *connection) startReading() {
 func (c *connection) close() {
 	s := c.socket
 	connected := s.sotype == syscall.SOCK_STREAM || s.sotype == syscall.SOCK_SEQPACKET
-	if c.ended || !connected || syscall.Shutdown(s.fd, syscall.SHUT_WR) != nil {
+	if c.ended || !connected {
 		s.end(nil)
 		return
 	}
-	s.Interest(true, false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closing.Store(true)
-	if s.SetTimeout(c.context.closeTimeout) != nil {
+	s.Interest(true, false)
+	if syscall.Shutdown(s.fd, syscall.SHUT_WR) != nil || s.SetTimeout(c.context.closeTimeout) != nil {
 		s.end(nil)
 	}
 }

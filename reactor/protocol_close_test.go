@@ -236,6 +236,7 @@ func TestReleaseOfAClosingConnection(t *testing.T) {
 	}
 	a.do(t, func() Action { return Close })
 	expectEnd(t, peer)
+	on(t, conn.socket.loop, func() {}) // its callback has returned
 	for range 2 {
 		if fd, err := conn.release(); fd != -1 || !errors.Is(err, ErrNoSocket) {
 			t.Errorf("fd %d, %v; want -1, ErrNoSocket", fd, err)
