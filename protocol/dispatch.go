@@ -70,12 +70,12 @@ func (c *WSConnection) closed(ev *csrc.Event) {
 		code = CloseAbnormalClosure
 	}
 	final, _ := c.conn.Stats() // can still be read while this event is handled
-	c.extension().end(final, code, string(ev.Bytes()))
 	e := c.shard.endpoint
 	e.active.Add(-1)
 	if ev.Kind != 0 {
 		e.unsent.Add(1)
 	}
+	c.extension().end(final, code, string(ev.Bytes())) // whoever waits for the end finds it counted
 	c.shard.unlink(c, final)
 	c.deal(item{kind: itemClosed})
 }
