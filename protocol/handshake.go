@@ -73,6 +73,10 @@ func ReadHandshake(received []byte) (request *http.Request, size int, err error)
 	if err := checkHandshake(request); err != nil {
 		return nil, 0, err
 	}
+	// With an absolute URI, net/http takes the host from that and doesn't tell whether there was a header, too.
+	if request.URL.IsAbs() && !bytes.Contains(bytes.ToLower(received[:size]), []byte("\nhost:")) { // 2
+		return nil, 0, refuse(http.StatusBadRequest, "header Host is missing")
+	}
 	return request, size, nil
 }
 
@@ -85,6 +89,8 @@ func checkHandshake(r *http.Request) error {
 		return refuse(http.StatusHTTPVersionNotSupported, "a WebSocket handshake needs HTTP/1.1")
 	case r.ProtoMinor < 1: // 1
 		return refuse(http.StatusBadRequest, "a WebSocket handshake needs HTTP/1.1 or later")
+	case r.URL.Scheme != "http" && r.URL.Scheme != "https" && !strings.HasPrefix(r.RequestURI, "/"): // 1
+		return refuse(http.StatusBadRequest, "the request names no path and no HTTP URI")
 	case r.Host == "": // 2
 		return refuse(http.StatusBadRequest, "header Host is missing")
 	case len(r.Header["Upgrade"]) == 0: // 3
