@@ -89,7 +89,12 @@ struct hl_chunk {
 };
 
 /* How far HL_OP_QUIESCE is. */
-enum { HL_QUIESCE_NONE = 0, HL_QUIESCE_HOLDING /* the backend stops receiving */, HL_QUIESCE_READING };
+enum {
+    HL_QUIESCE_NONE = 0,
+    HL_QUIESCE_HOLDING, /* the backend stops receiving */
+    HL_QUIESCE_LEAVING, /* likewise, and what the kernel then holds stays there */
+    HL_QUIESCE_READING
+};
 
 typedef struct hl_codec hl_codec;
 
@@ -302,7 +307,11 @@ void hl__stream_finished(hl_loop *l, hl_stream *s, int end);
 void hl__stream_ended(hl_loop *l, hl_stream *s);              /* the peer sends no more */
 void hl__receive_failed(hl_loop *l, hl_stream *s, int error); /* negative errno */
 void hl__stream_empty(hl_loop *l, hl_stream *s);              /* nothing more to receive at this moment */
-void hl__quiesce(hl_loop *l, hl_stream *s);
+void hl__quiesce(hl_loop *l, hl_stream *s, int leave);
+static inline int hl__holding(const hl_stream *s)
+{
+    return s->quiescing == HL_QUIESCE_HOLDING || s->quiescing == HL_QUIESCE_LEAVING;
+}
 void hl__held(hl_loop *l, hl_stream *s); /* what hold() was asked for is done */
 /* Puts the bytes of an operation, and behind them input that waits, where the codec will take them. */
 int hl__prepend_input(hl_loop *l, hl_stream *s, const hl_op *op);

@@ -266,9 +266,9 @@ void hl__receive_failed(hl_loop *l, hl_stream *s, int error)
 
 void hl__held(hl_loop *l, hl_stream *s)
 {
-    int waiting = 0;
+    int waiting = 0, more = s->quiescing == HL_QUIESCE_HOLDING && !(s->pauses & HL_PAUSE_END) && s->in_end == 0;
     hl__resume(l, s, HL_PAUSE_QUIET); /* it may have been quiesced before */
-    if (!(s->pauses & HL_PAUSE_END) && s->in_end == 0 && ioctl(s->slot.fd, FIONREAD, &waiting) < 0)
+    if (more && ioctl(s->slot.fd, FIONREAD, &waiting) < 0)
         waiting = 0;
     s->quiesce_left = (uint32_t)waiting;
     s->quiescing = HL_QUIESCE_READING;
@@ -278,11 +278,11 @@ void hl__held(hl_loop *l, hl_stream *s)
         l->backend->resume(l, s);
 }
 
-void hl__quiesce(hl_loop *l, hl_stream *s)
+void hl__quiesce(hl_loop *l, hl_stream *s, int leave)
 {
     if (s->state != HL_OPEN || s->quiescing != HL_QUIESCE_NONE)
         return;
-    s->quiescing = HL_QUIESCE_HOLDING;
+    s->quiescing = leave ? HL_QUIESCE_LEAVING : HL_QUIESCE_HOLDING;
     if (l->backend->hold == NULL || l->backend->hold(l, s))
         hl__held(l, s);
 }

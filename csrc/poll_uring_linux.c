@@ -134,7 +134,7 @@ static void go_on_receiving(hl_loop *l, hl_stream *s, int result)
         hl__stream_finished(l, s, 0);
     else if (result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EINTR)
         hl__stream_finished(l, s, result);
-    if (!s->slot.ended && s->quiescing == HL_QUIESCE_HOLDING && !(s->slot.poll_mask & RECEIVING))
+    if (!s->slot.ended && hl__holding(s) && !(s->slot.poll_mask & RECEIVING))
         hl__held(l, s);
     if (s->slot.ended)
         return;

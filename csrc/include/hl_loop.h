@@ -90,7 +90,9 @@ enum {
     HL_OP_UPGRADE,    /* the stream's codec becomes WebSocket and it reads again; data/len (placed as for "Sending"):
                          bytes already received that belong to the WebSocket */
     HL_OP_DEADLINE,   /* kind: HL_DEADLINE_*; len: ms, 0 switches it off */
-    HL_OP_QUIESCE,    /* deliver what the kernel holds at this moment, stop reading, answer HL_EV_QUIET */
+    HL_OP_QUIESCE,    /* deliver what the kernel holds at this moment, stop reading, answer HL_EV_QUIET. arg 1: deliver
+                         only what the loop has taken from the kernel already; the rest is for whoever takes the
+                         descriptor over */
     HL_OP_CLOSE,    /* orderly: send what is queued, say goodbye (on a WebSocket a close frame; arg: its status code, or
                        0: the peer's own if it has closed, else 1000; one that must not be sent becomes 1000; data/len:
                        a reason in UTF-8 of at most 123 bytes), wait for the peer while bytes move, but never close_ms

@@ -184,6 +184,10 @@ func (c *Conn) SetDeadline(kind uint8, d time.Duration) error {
 // Quiesce delivers what the kernel has received until now, stops reading, and then delivers csrc.EvQuiet.
 func (c *Conn) Quiesce() error { return c.submit(kindStream, csrc.Op{Code: csrc.OpQuiesce}) }
 
+// Halt is Quiesce for a descriptor that somebody else goes on with: it delivers only what the loop has taken from the
+// kernel already, stops reading, and then delivers csrc.EvQuiet.
+func (c *Conn) Halt() error { return c.submit(kindStream, csrc.Op{Code: csrc.OpQuiesce, Arg: 1}) }
+
 // Rewatch changes what a watch asks for; 0 mutes it.
 func (c *Conn) Rewatch(flags uint16) error {
 	return c.submit(kindWatch, csrc.Op{Code: csrc.OpRewatch, Flags: flags})

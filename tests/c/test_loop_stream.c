@@ -384,6 +384,45 @@ static void quiesce_delivers_what_has_arrived(void **state)
     close_fixture(f);
 }
 
+/* What the loop has not received stays in the kernel, for the next reader of the descriptor: no byte is lost or doubled. */
+static void halting_leaves_the_rest_in_the_kernel(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.recv_size = 1024});
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], HL_ONESHOT);
+    static uint8_t sent[50000], got[sizeof sent];
+    for (size_t i = 0; i < sizeof sent; i++)
+        sent[i] = (uint8_t)(i * 7 + i / 256);
+    peer_write(fd[1], sent, sizeof sent);
+    hl_event e = expect(f, HL_EV_DATA, h);
+    memcpy(got, e.data, e.len);
+    size_t n = e.len;
+    push_code(f, h, HL_OP_QUIESCE, 1);
+    for (;;) {
+        push_code(f, h, HL_OP_READ, 1);
+        e = next(f);
+        if (e.type != HL_EV_DATA)
+            break;
+        memcpy(got + n, e.data, e.len);
+        n += e.len;
+    }
+    assert_int_equal(e.type, HL_EV_QUIET);
+    int copy = dup(fd[0]);
+    push_code(f, h, HL_OP_ABORT, 0);
+    expect(f, HL_EV_CLOSED, h);
+    while (n < sizeof sent) {
+        ssize_t r = recv(copy, got + n, sizeof sent - n, MSG_DONTWAIT);
+        assert_true(r > 0);
+        n += (size_t)r;
+    }
+    assert_memory_equal(got, sent, sizeof sent);
+    close(copy);
+    close(fd[1]);
+    close_fixture(f);
+}
+
 static void quiescing_twice_is_answered_twice(void **state)
 {
     (void)state;
@@ -711,6 +750,7 @@ int main(void)
         cmocka_unit_test(void_handles_are_dropped),
         cmocka_unit_test(deadlines_pass),
         cmocka_unit_test(quiesce_delivers_what_has_arrived),
+        cmocka_unit_test(halting_leaves_the_rest_in_the_kernel),
         cmocka_unit_test(quiescing_twice_is_answered_twice),
         cmocka_unit_test(small_ring_loses_nothing),
         cmocka_unit_test(reset_ends_with_its_error_after_the_bytes),
