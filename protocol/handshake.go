@@ -89,7 +89,8 @@ func checkHandshake(r *http.Request) error {
 		return refuse(http.StatusHTTPVersionNotSupported, "a WebSocket handshake needs HTTP/1.1")
 	case r.ProtoMinor < 1: // 1
 		return refuse(http.StatusBadRequest, "a WebSocket handshake needs HTTP/1.1 or later")
-	case r.URL.Scheme != "http" && r.URL.Scheme != "https" && !strings.HasPrefix(r.RequestURI, "/"): // 1
+	case !strings.HasPrefix(r.RequestURI, "/") &&
+		(r.URL.Scheme != "http" && r.URL.Scheme != "https" || r.URL.Host == ""): // 1
 		return refuse(http.StatusBadRequest, "the request names no path and no HTTP URI")
 	case r.Host == "": // 2
 		return refuse(http.StatusBadRequest, "header Host is missing")

@@ -105,7 +105,8 @@ func handshakeSeeds() []string {
 	for _, first := range []string{
 		"GET http://server.example.com/chat HTTP/1.1", "GET ftp://server.example.com/chat HTTP/1.1", "GET * HTTP/1.1",
 		"GET /chat HTTP/1.0", "GET /chat HTTP/2.0", "POST /chat HTTP/1.1", "CONNECT server.example.com:80 HTTP/1.1",
-		"GET /%zz HTTP/1.1", "GET //chat HTTP/1.1", "GET /chat?a=%00#b HTTP/1.1", "GET server.example.com HTTP/1.1",
+		"GET /%zz HTTP/1.1", "GET //chat HTTP/1.1", "GET /chat?a=%00#b HTTP/1.1", "GET server.example.com HTTP/1.1", "GET http: HTTP/1.1",
+		"GET http:/chat HTTP/1.1",
 	} {
 		seeds = append(seeds, strings.Replace(changed(), goodRequest[0], first, 1))
 	}
