@@ -60,12 +60,14 @@ test: deps-test ## install what tests need, run every test
 	@$(LANE) "Go 1.23" $(MAKE_QUIET) go-oldest
 	@$(LANE) "tcpio, nettest" $(MAKE_QUIET) go-nettest
 	@$(LANE) "end to end, real clients" $(MAKE_QUIET) go-e2e
+	@$(LANE) "conformance, fast sections" $(MAKE_QUIET) conformance-fast
 	@$(LANE) "machines with NUMA nodes" $(MAKE_QUIET) numa-test
 	@$(LANE) --end
 
 deps-test:
 	@sh scripts/install-deps.sh test
 	@sh scripts/install-clients.sh >/dev/null
+	@sh scripts/install-conformance.sh >/dev/null
 
 test-c: c-gcc c-clang sanitize c-bare ## the C tests in every lane
 sanitize: c-asan c-tsan c-valgrind ## the C tests under the sanitizers and valgrind
@@ -218,6 +220,23 @@ test-arm64: ## the Go tests as arm64 programs, under emulation (a subset: what d
 	@sh scripts/install-deps.sh arm64
 	@GOARCH=arm64 CGO_ENABLED=1 CC=aarch64-linux-gnu-gcc $(WITH_GO) $(GO_TEST) \
 		-tags nouring,nonuma -exec 'qemu-aarch64 -L /usr/aarch64-linux-gnu' $(ARM64_PACKAGES)
+
+# The public conformance suite: the whole of it takes wstest 10 minutes, ENGINE=kosoku 2.
+.PHONY: conformance conformance-fast conformance-setup
+conformance: conformance-setup ## the public WebSocket conformance suite, all 517 cases, on epoll and on io_uring
+	@$(MAKE_QUIET) -j$(JOBS) conformance-all-epoll conformance-all-io_uring
+conformance-fast: conformance-setup # without sections 9 (large messages), 12 and 13 (compression)
+	@$(MAKE_QUIET) -j$(JOBS) conformance-fast-epoll conformance-fast-io_uring
+conformance-setup: build/gcc/has_io_uring
+	@sh scripts/install-conformance.sh $(ENGINE) >/dev/null
+	@$(WITH_GO) go build -buildvcs=false -o build/conformance/echo ./tests/conformance/echo
+CONFORMANCE = tests/conformance/run.sh "$$(sh scripts/install-conformance.sh $(ENGINE))"
+conformance-%-epoll:
+	@$(CONFORMANCE) $* epoll
+conformance-%-io_uring:
+	@if why=$$(build/gcc/has_io_uring); then $(CONFORMANCE) $* io_uring; \
+	else $(LANE) --skipped "conformance on io_uring, which is not to be had: $$why"; fi
+
 go-fuzz:
 	@$(WITH_GO) scripts/run-go-fuzzers.sh $(FUZZ_SECONDS)
 

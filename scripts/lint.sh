@@ -34,7 +34,7 @@ report "not gofmt'ed" "$(gofmt -l .)"
 }
 [ "$bad" -eq 0 ] || exit 1
 
-shellcheck scripts/*.sh .ci/run tests/vm/*.sh tests/vm/init
+shellcheck scripts/*.sh .ci/run tests/conformance/run.sh tests/vm/*.sh tests/vm/init
 go vet ./...
 # staticcheck needs a current Go and may switch to it, where the one in use is older.
 GOTOOLCHAIN=auto go run "$staticcheck" ./...
