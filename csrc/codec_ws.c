@@ -1,6 +1,6 @@
 /*
- * codec_ws.c - WebSocket on a stream: the codec of hl_ws.h joined to events and output; pongs and the closing handshake
- * (RFC 6455 sections 5.5 and 7).
+ * codec_ws.c - WebSocket on a stream: the codec of hl_ws.h joined to events and output; pings, pongs and the closing
+ * handshake (RFC 6455 sections 5.5 and 7). What a client sends is masked here (5.3).
  *
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
@@ -8,19 +8,44 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
+
+static void no_memory(hl_loop *l, hl_stream *s)
+{
+    HL_COUNT(l->stats.nomem, 1);
+    hl__end(l, &s->slot, -ENOMEM);
+}
+
+/* A mask that nobody can foresee (10.3): nobody can make a client send chosen bytes then. NULL: there is none, and the
+ * stream has been ended. */
+static const uint8_t *new_mask(hl_loop *l, hl_stream *s)
+{
+    if (l->masks_left == 0) {
+        ssize_t n = getrandom(l->masks, sizeof l->masks, 0); /* so few bytes come whole, or not at all */
+        if (n != sizeof l->masks) {
+            hl__end(l, &s->slot, n < 0 ? -errno : -EIO);
+            return NULL;
+        }
+        l->masks_left = sizeof l->masks / sizeof l->masks[0];
+    }
+    return l->masks[--l->masks_left];
+}
 
 /* Queues a control frame. Failing for want of memory ends the stream. */
 static void send_control(hl_loop *l, hl_stream *s, uint8_t opcode, const void *payload, size_t len)
 {
-    uint8_t frame[2 + HL_WS_MAX_CONTROL];
-    size_t header = hl_ws_header_write(frame, opcode, 1, len, NULL);
+    uint8_t frame[2 + HL_WS_MASK_SIZE + HL_WS_MAX_CONTROL];
+    const uint8_t *mask = NULL;
+    if (s->ws.client && (mask = new_mask(l, s)) == NULL)
+        return;
+    size_t header = hl_ws_header_write(frame, opcode, 1, len, mask);
     if (len > 0)
         memcpy(frame + header, payload, len);
+    if (mask != NULL)
+        hl_ws_mask(frame + header, len, mask);
     HL_COUNT(s->stats.frames_sent, 1);
-    if (hl__output_copy(l, s, frame, header + len) < 0) {
-        HL_COUNT(l->stats.nomem, 1);
-        hl__end(l, &s->slot, -ENOMEM);
-    }
+    if (hl__output_copy(l, s, frame, header + len) < 0)
+        no_memory(l, s);
 }
 
 static void keep_reason(hl_loop *l, hl_stream *s, const hl_ws_item *item)
@@ -57,14 +82,16 @@ static void peer_closed(hl_loop *l, hl_stream *s, const hl_ws_item *item)
     tell_end(l, s, item->code);
 }
 
-static void message(hl_loop *l, hl_stream *s, const hl_ws_item *item)
+/* Makes an event of the item. */
+static void deliver(hl_loop *l, hl_stream *s, uint8_t type, const hl_ws_item *item)
 {
     if (s->state != HL_OPEN) {
         hl_cache_unref(l->cache, item->block); /* we have said goodbye: discarded (7.1.1) */
         return;
     }
-    hl_event *e = hl__event(l, &s->slot, HL_EV_MESSAGE);
+    hl_event *e = hl__event(l, &s->slot, type);
     e->kind = item->opcode;
+    e->flags = item->more ? HL_MORE : 0;
     e->data = item->data;
     e->len = item->len;
     e->block = item->block ? item->block : s->in_block;
@@ -74,15 +101,20 @@ static void message(hl_loop *l, hl_stream *s, const hl_ws_item *item)
 
 static void take(hl_loop *l, hl_stream *s, const hl_ws_item *item)
 {
-    HL_COUNT(s->stats.frames_received, 1);
+    if (!item->more)
+        HL_COUNT(s->stats.frames_received, 1);
     switch (item->opcode) {
     case HL_WS_PING:
         if (s->state == HL_OPEN)
             send_control(l, s, HL_WS_PONG, item->data, item->len);
         break;
-    case HL_WS_PONG: break;
+    case HL_WS_PONG:
+        if (item->len == 0)
+            break; /* the answer to a ping of the loop's own */
+        deliver(l, s, HL_EV_PONG, item);
+        return;
     case HL_WS_CLOSE: peer_closed(l, s, item); break;
-    default: message(l, s, item); return;
+    default: deliver(l, s, HL_EV_MESSAGE, item); return;
     }
     hl_cache_unref(l->cache, item->block);
 }
@@ -146,26 +178,65 @@ static void filled(hl_loop *l, hl_stream *s, size_t n)
         fail(l, s, r);
 }
 
-static void send(hl_loop *l, hl_stream *s, const hl_op *op)
+/* Queues one frame with the payload of op, which is masked already if it has to be. */
+static int send_frame(hl_loop *l, hl_stream *s, const hl_op *op, uint8_t kind, const uint8_t *mask)
 {
     uint8_t header[HL_WS_MAX_HEADER];
-    uint8_t *to = header;
+    size_t size = hl_ws_header_size(op->len, mask != NULL);
     uint8_t *data = op->data;
-    uint64_t len = op->len;
-    size_t size = hl_ws_header_size(len, 0);
-    if (op->flags & HL_HEADROOM)
-        to = data - size;
-    hl_ws_header_write(to, op->kind & 0x0f, !(op->kind & HL_SEND_PARTIAL), len, NULL);
-    if (to != header) {
-        data = to;
-        len += size;
-        size = 0;
+    uint8_t *to = op->flags & HL_HEADROOM ? data - size : header;
+    hl_ws_header_write(to, kind & 0x0f, !(kind & HL_SEND_PARTIAL), op->len, mask);
+    if (to != header)
+        return hl__output_add(l, s, op->block, to, op->len + size, NULL, 0);
+    return hl__output_add(l, s, op->block, data, op->len, header, (uint8_t)size);
+}
+
+/* Bytes that nobody else looks at may be masked where they lie: those with headroom, and those that were given. */
+static int ours_to_change(const hl_op *op)
+{
+    return op->flags & HL_HEADROOM || (op->flags & HL_GIVE && hl_block_sole(op->block));
+}
+
+/* The same as a client has to send it: the payload is masked, or a copy of it. */
+static int send_masked(hl_loop *l, hl_stream *s, const hl_op *op, uint8_t kind)
+{
+    const uint8_t *mask = new_mask(l, s);
+    if (mask == NULL)
+        return 0;
+    if (ours_to_change(op)) {
+        hl_ws_mask(op->data, op->len, mask);
+        return send_frame(l, s, op, kind, mask);
     }
+    size_t size = hl_ws_header_size(op->len, 1);
+    hl_block *copy = hl_cache_get(l->cache, size + op->len);
+    if (copy == NULL)
+        return -ENOMEM;
+    hl_op masked = {.data = hl_block_data(copy) + size, .len = op->len, .block = copy, .flags = HL_HEADROOM};
+    if (op->len > 0)
+        memcpy(masked.data, op->data, op->len);
+    hl_ws_mask(masked.data, op->len, mask);
+    int r = send_frame(l, s, &masked, kind, mask);
+    hl_cache_unref(l->cache, copy);
+    return r;
+}
+
+static void send(hl_loop *l, hl_stream *s, const hl_op *op)
+{
+    int r;
+    if (op->flags & HL_ENCODED)
+        r = hl__output_add(l, s, op->block, op->data, op->len, NULL, 0);
+    else if (s->ws.client)
+        r = send_masked(l, s, op, op->kind);
+    else
+        r = send_frame(l, s, op, op->kind, NULL);
     HL_COUNT(s->stats.frames_sent, 1);
-    if (hl__output_add(l, s, op->block, data, len, header, (uint8_t)size) < 0) {
-        HL_COUNT(l->stats.nomem, 1);
-        hl__end(l, &s->slot, -ENOMEM);
-    }
+    if (r < 0)
+        no_memory(l, s);
+}
+
+static void ping(hl_loop *l, hl_stream *s)
+{
+    send_control(l, s, HL_WS_PING, NULL, 0);
 }
 
 static int close_frame(hl_loop *l, hl_stream *s, int32_t code, const void *reason, size_t len)
@@ -194,6 +265,11 @@ static int close_frame(hl_loop *l, hl_stream *s, int32_t code, const void *reaso
         size += len;
     }
     send_control(l, s, HL_WS_CLOSE, payload, size);
+    if (s->ws.client) { /* the server closes the connection first (7.1.1) */
+        s->patient = 1;
+        if (s->close_code != 0)
+            s->pauses &= (uint8_t)~HL_PAUSE_END;
+    }
     return s->close_code == 0 && s->fail_code == 0;
 }
 
@@ -209,5 +285,6 @@ const hl_codec hl__codec_ws = {
     .filled = filled,
     .send = send,
     .close = close_frame,
+    .ping = ping,
     .fini = fini,
 };

@@ -111,6 +111,8 @@ struct hl_stream {
     uint64_t close_by;                 /* deadline of an orderly close, ms; 0: none */
     uint64_t close_cap;                /* ... however the output moves */
     uint32_t read_ms, write_ms;        /* HL_DEADLINE_READ, HL_DEADLINE_WRITE; 0: off */
+    uint32_t ping_ms;                  /* HL_DEADLINE_PING; 0: off */
+    uint32_t pinged;                   /* when, low 32 bits of the loop's clock, ms */
     uint32_t last_received, last_sent; /* low 32 bits of the loop's clock, ms */
     uint32_t fed;                      /* turn in which the codec last got input, low 32 bits */
     uint32_t quiesce_left;             /* bytes still to be read before HL_EV_QUIET */
@@ -126,6 +128,7 @@ struct hl_stream {
     uint8_t deaf;       /* the kernel takes no more output for good: it is discarded */
     uint8_t in_held;    /* in_block has a reference of ours */
     uint8_t end_told;   /* HL_EV_END has been sent */
+    uint8_t patient;    /* the peer is to close the connection, also after the goodbyes of both sides */
     int32_t in_end;     /* 1: the end has come behind what waits; negative: the error that did */
     hl_block *reason;   /* the peer's close reason: its length, then its bytes */
     hl_ws ws;
@@ -146,6 +149,7 @@ struct hl_codec {
     void (*filled)(hl_loop *l, hl_stream *s, size_t n);
     void (*send)(hl_loop *l, hl_stream *s, const hl_op *op);
     int (*close)(hl_loop *l, hl_stream *s, int32_t code, const void *reason, size_t len);
+    void (*ping)(hl_loop *l, hl_stream *s); /* asks the peer for a sign of life; may be NULL */
     void (*fini)(hl_loop *l, hl_stream *s);
 };
 
@@ -204,6 +208,8 @@ struct hl_loop {
     int broken;                     /* error the backend ended with */
     uint32_t nudged;                /* atomic: hl_loop_wake was called since the last wait */
     hl_spin spin;
+    uint8_t masks[64][HL_WS_MASK_SIZE]; /* random, for frames that a client sends; used from the end */
+    uint32_t masks_left;
     hl_loop_stats stats;
     hl_block *self, *rings, *pin_block; /* what this, the rings and `pins` lie in */
 };

@@ -19,6 +19,10 @@ void hl__deadline(hl_loop *l, hl_stream *s, const hl_op *op)
         s->last_received = (uint32_t)l->now;
         break;
     case HL_DEADLINE_WRITE: s->write_ms = interval; break;
+    case HL_DEADLINE_PING:
+        s->ping_ms = interval;
+        s->pinged = (uint32_t)l->now;
+        break;
     }
     hl__rearm(l, s);
 }
@@ -41,6 +45,22 @@ static uint64_t close_deadline(const hl_loop *l, const hl_stream *s)
     return by < s->close_cap ? by : s->close_cap;
 }
 
+/* When the peer has been silent for long enough to be asked for a sign of life. */
+static uint64_t ping_due(const hl_loop *l, const hl_stream *s)
+{
+    uint64_t since_received = due(l, s->last_received, s->ping_ms);
+    uint64_t since_pinged = due(l, s->pinged, s->ping_ms);
+    return since_received > since_pinged ? since_received : since_pinged;
+}
+
+static void ping(hl_loop *l, hl_stream *s)
+{
+    s->pinged = (uint32_t)l->now;
+    /* A peer that does not take what waits for it would not take a ping either. */
+    if (s->state == HL_OPEN && s->codec->ping != NULL && s->stats.queued == 0)
+        s->codec->ping(l, s);
+}
+
 void hl__rearm(hl_loop *l, hl_stream *s)
 {
     uint64_t next = UINT64_MAX;
@@ -52,6 +72,8 @@ void hl__rearm(hl_loop *l, hl_stream *s)
         next = due(l, s->last_received, s->read_ms);
     if (s->write_ms != 0 && s->stalled && due(l, s->last_sent, s->write_ms) < next)
         next = due(l, s->last_sent, s->write_ms);
+    if (s->ping_ms != 0 && ping_due(l, s) < next)
+        next = ping_due(l, s);
     if (next == UINT64_MAX)
         hl_timer_cancel(&l->wheel, &s->slot.timer);
     else
@@ -82,6 +104,11 @@ void hl__stream_timer(hl_loop *l, hl_stream *s)
     if (s->write_ms != 0 && s->stalled && due(l, s->last_sent, s->write_ms) <= l->now) {
         s->last_sent = (uint32_t)l->now;
         hl__notice(l, &s->slot, HL_NOTICE_TIMER << HL_DEADLINE_WRITE);
+    }
+    if (s->ping_ms != 0 && ping_due(l, s) <= l->now) {
+        ping(l, s);
+        if (s->slot.ended)
+            return;
     }
     hl__rearm(l, s);
 }

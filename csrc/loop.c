@@ -39,7 +39,7 @@ static int in_bounds32(uint32_t *value, uint32_t fallback, uint32_t least, uint3
 
 static int check(hl_loop_config *c)
 {
-    int ok = c->slab != NULL && c->ws.client == 0 && c->backend <= HL_BACKEND_URING;
+    int ok = c->slab != NULL && c->ws.client == 0 && c->ws.streamed == 0 && c->backend <= HL_BACKEND_URING;
     ok &= in_bounds32(&c->ring, 1024, 64, 65536) && (c->ring & (c->ring - 1)) == 0;
     ok &= in_bounds32(&c->batch, 256, 1, 4096);
     ok &= in_bounds32(&c->recv_size, 65536, 512, 4u << 20);

@@ -58,7 +58,12 @@ void hl__upgrade(hl_loop *l, hl_stream *s, const hl_op *op)
     s->codec = &hl__codec_ws;
     s->oneshot = 0;
     s->end_told = 0; /* an end that the raw stream has told of is one of the WebSocket, too */
-    hl_ws_init(&s->ws, &l->config.ws);
+    const hl_ws_config config = {
+        .max_message = op->user ? op->user : l->config.ws.max_message,
+        .client = (op->kind & HL_WS_CLIENT) != 0,
+        .streamed = (op->kind & HL_WS_STREAMED) != 0,
+    };
+    hl_ws_init(&s->ws, &config);
     hl__resume(l, s, HL_PAUSE_USER);
     if (s->in_len > 0 || s->pauses & HL_PAUSE_END)
         hl__list_add(l, &s->slot, HL_LIST_INPUT);
@@ -121,7 +126,8 @@ void hl__stream_flushed(hl_loop *l, hl_stream *s)
         return;
     /* After the goodbyes of both sides, or the peer's end, nothing can arrive that a close would answer with a reset.
      */
-    if (s->pauses & HL_PAUSE_END || s->close_code != 0 || shutdown(s->slot.fd, SHUT_WR) < 0) {
+    int over = s->pauses & HL_PAUSE_END || (s->close_code != 0 && !s->patient);
+    if (over || (s->close_code == 0 && shutdown(s->slot.fd, SHUT_WR) < 0)) {
         hl__end(l, &s->slot, 0);
         return;
     }

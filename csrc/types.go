@@ -135,7 +135,13 @@ const (
 	CodecWS  = C.HL_CODEC_WS
 )
 
-// Bits of Op.Flags and, the first three, of Event.Flags.
+// Op.Kind of OpUpgrade.
+const (
+	WSClient   = C.HL_WS_CLIENT   // the stream is the client's end: what it sends is masked
+	WSStreamed = C.HL_WS_STREAMED // messages are delivered in pieces
+)
+
+// Bits of Op.Flags and, the first three and the last, of Event.Flags.
 const (
 	Readable = C.HL_READABLE // watching: wanted, or found to be so
 	Writable = C.HL_WRITABLE
@@ -145,6 +151,8 @@ const (
 	Give     = C.HL_GIVE     // send: as Keep, but the caller's reference passes to the loop
 	Headroom = C.HL_HEADROOM // send: there is room for a frame header right before Data
 	Reset    = C.HL_RESET    // abort: with a reset
+	Encoded  = C.HL_ENCODED  // send: the bytes are whole frames, encoded as a server's
+	More     = C.HL_MORE     // events only: a piece of a message that is streamed, and not the last
 )
 
 // Op.Kind of OpSend on a WebSocket is an opcode, or'ed with these; on a raw stream it is 0.
@@ -158,6 +166,7 @@ const (
 	DeadlineOnce  = C.HL_DEADLINE_ONCE  // once
 	DeadlineRead  = C.HL_DEADLINE_READ  // whenever nothing was received for that long
 	DeadlineWrite = C.HL_DEADLINE_WRITE // whenever output has waited that long and not a byte of it was taken
+	DeadlinePing  = C.HL_DEADLINE_PING  // no event: a WebSocket whose peer was silent that long pings it
 )
 
 // What Event.Type says.
@@ -165,7 +174,8 @@ const (
 	EvAccept      = C.HL_EV_ACCEPT       // Result: a connected socket, the receiver's; Bytes: its sockaddr
 	EvAcceptError = C.HL_EV_ACCEPT_ERROR // Result: a negative errno; accepting pauses for a moment
 	EvData        = C.HL_EV_DATA         // raw bytes
-	EvMessage     = C.HL_EV_MESSAGE      // a whole WebSocket message; Kind: its opcode
+	EvMessage     = C.HL_EV_MESSAGE      // a whole WebSocket message, or with More a piece of it; Kind: its opcode
+	EvPong        = C.HL_EV_PONG         // a pong with a payload
 	EvEnd         = C.HL_EV_END          // the peer sends no more; answered with OpClose. Flags: WebSocket status code
 	EvReady       = C.HL_EV_READY        // a watched descriptor; Flags: Readable | Writable | Trouble
 	EvTimeout     = C.HL_EV_TIMEOUT      // a timer fired; or Kind: the deadline that passed

@@ -34,7 +34,9 @@ enum {
 void hl_ws_init(hl_ws *ws, const hl_ws_config *config)
 {
     memset(ws, 0, sizeof *ws);
-    ws->config = config;
+    ws->max_message = config->max_message;
+    ws->client = config->client & 1;
+    ws->streamed = config->streamed & 1;
 }
 
 static void drop_message(hl_ws *ws, hl_cache *cache)
@@ -73,7 +75,7 @@ static int check_start(const hl_ws *ws, uint8_t first, uint8_t second)
 {
     if (first & RESERVED) /* no extension was agreed upon */
         return HL_WS_EPROTO;
-    if (!(second & MASKED) == !ws->config->client) /* 5.1: clients mask, servers do not */
+    if (!(second & MASKED) == !ws->client) /* 5.1: clients mask, servers do not */
         return HL_WS_EPROTO;
     uint8_t opcode = first & OPCODE;
     if (opcode & CONTROL) { /* 5.5: whole, and short */
@@ -109,7 +111,7 @@ static int begin_frame(hl_ws *ws, const uint8_t *header, size_t size)
         return error;
     uint8_t opcode = header[0] & OPCODE;
     if (!(opcode & CONTROL)) {
-        if (ws->remaining > ws->config->max_message - ws->length)
+        if (ws->remaining > ws->max_message - ws->length)
             return HL_WS_ETOOBIG;
         if (opcode != HL_WS_CONTINUATION)
             ws->opcode = opcode;
@@ -195,7 +197,7 @@ static int make_space(hl_ws *ws, hl_cache *cache, size_t n)
     uint64_t need = ws->length + n;
     if (ws->message && need <= ws->message->size)
         return 0;
-    uint64_t most = ws->frame & FIN ? ws->length + ws->remaining : ws->config->max_message;
+    uint64_t most = ws->frame & FIN ? ws->length + ws->remaining : ws->max_message;
     uint64_t size = FIRST_BLOCK;
     while (size <= need)
         size *= 2;
@@ -213,7 +215,7 @@ static int make_space(hl_ws *ws, hl_cache *cache, size_t n)
 
 /*
  * Takes n payload bytes of the current data frame in, from `from` to `to`, where they are to stay. When they complete
- * the message, *item is that.
+ * the message, *item is that; of a message that is streamed, it is these bytes.
  */
 static int take_data(hl_ws *ws, uint8_t *to, const uint8_t *from, size_t n, hl_ws_item *item)
 {
@@ -225,18 +227,16 @@ static int take_data(hl_ws *ws, uint8_t *to, const uint8_t *from, size_t n, hl_w
     }
     ws->length += n;
     ws->remaining -= n;
-    if (ws->remaining > 0)
-        return HL_WS_MORE;
-    ws->state = IN_HEADER;
-    if (!(ws->frame & FIN))
-        return HL_WS_MORE;
+    if (ws->remaining == 0)
+        ws->state = IN_HEADER;
+    int more = ws->remaining > 0 || !(ws->frame & FIN);
+    *item = (hl_ws_item){.opcode = ws->opcode, .more = (uint8_t)more, .data = to, .len = n};
+    if (more)
+        return ws->streamed && n > 0 ? HL_WS_ITEM : HL_WS_MORE;
     if (ws->utf8 != HL_UTF8_ACCEPT)
         return fail(ws, HL_WS_EUTF8);
-    item->opcode = ws->opcode;
-    item->code = 0;
-    item->data = ws->message ? hl_block_data(ws->message) : to;
-    item->len = (size_t)ws->length;
-    item->block = ws->message;
+    if (ws->message)
+        *item = (hl_ws_item){ws->opcode, .data = hl_block_data(ws->message), .len = ws->length, .block = ws->message};
     ws->message = NULL;
     ws->length = 0;
     ws->opcode = 0;
@@ -246,15 +246,11 @@ static int take_data(hl_ws *ws, uint8_t *to, const uint8_t *from, size_t n, hl_w
 static int data_arrived(hl_ws *ws, hl_cache *cache, hl_ws_input *in, hl_ws_item *item)
 {
     uint8_t *from = in->data;
-    if (!ws->message && ws->frame & FIN && in->len >= ws->remaining) {
-        size_t n = (size_t)ws->remaining;
-        consume(in, n);
-        return take_data(ws, from, from, n, item);
-    }
     size_t n = in->len < ws->remaining ? in->len : (size_t)ws->remaining;
+    int whole = !ws->message && ws->frame & FIN && n == ws->remaining;
     consume(in, n);
-    if (n == 0) /* an empty fragment, or a header at the input's end: nothing to put aside */
-        return take_data(ws, from, from, 0, item);
+    if (whole || ws->streamed || n == 0) /* 0: an empty fragment, or a header at the input's end */
+        return take_data(ws, from, from, n, item);
     int error = make_space(ws, cache, n);
     if (error)
         return fail(ws, error);
@@ -280,10 +276,7 @@ static int read_close(hl_ws_item *item)
 /* A control frame is complete; it begins at `data`. */
 static int end_control(hl_ws *ws, hl_cache *cache, uint8_t *data, hl_ws_item *item)
 {
-    item->opcode = ws->frame & OPCODE;
-    item->code = 0;
-    item->data = data;
-    item->len = ws->control_len;
+    *item = (hl_ws_item){.opcode = ws->frame & OPCODE, .data = data, .len = ws->control_len};
     if (item->opcode == HL_WS_CLOSE) {
         int error = read_close(item);
         if (error)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/momentics/hioload-ws/csrc"
+	"github.com/momentics/hioload-ws/internal/loop"
 )
 
 // partingTime is how long a shutdown waits for a client that was refused to read why and hang up.
@@ -92,7 +93,7 @@ func (c *WSConnection) accept(o *opening, request *http.Request, rest []byte) {
 	config := &c.shard.endpoint.config
 	err := c.conn.Send(0, AcceptResponse(request))
 	if err == nil {
-		err = c.conn.Upgrade(rest)
+		err = c.conn.Upgrade(rest, loop.UpgradeConfig{})
 	}
 	if err != nil { // no memory; or it is closing anyway
 		_ = c.conn.Abort(false)

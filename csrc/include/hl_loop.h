@@ -72,7 +72,7 @@ typedef struct hl_loop_config {
     uint32_t home;       /* 1 + the memory node that rings, caches and the like are to lie on; 0: the one that the
                             thread in question runs on */
     hl_slab *slab;       /* where blocks come from; outlives the loop */
-    hl_ws_config ws;     /* limits of the WebSocket codec; max_message 0: 16 MiB; client has to be 0 */
+    hl_ws_config ws;     /* limits of the WebSocket codec; max_message 0: 16 MiB; the rest has to be 0 */
 } hl_loop_config;
 
 /* ------------------------------------------------------------------ operations */
@@ -87,7 +87,8 @@ enum {
                          it already has. On a watched descriptor it makes HL_EV_TIMEOUTs of that */
     HL_OP_SEND,       /* data/len: bytes, or for WebSocket one frame (kind: opcode, HL_SEND_*); see "Sending" */
     HL_OP_READ,       /* arg 0: stop reading; 1: read */
-    HL_OP_UPGRADE,    /* the stream's codec becomes WebSocket and it reads again; data/len (placed as for "Sending"):
+    HL_OP_UPGRADE,    /* the stream's codec becomes WebSocket and it reads again; kind: HL_WS_CLIENT, HL_WS_STREAMED;
+                         user: most bytes of a message, 0: config.ws.max_message; data/len (placed as for "Sending"):
                          bytes already received that belong to the WebSocket */
     HL_OP_DEADLINE,   /* kind: HL_DEADLINE_*; len: ms, 0 switches it off */
     HL_OP_QUIESCE,    /* deliver what the kernel holds at this moment, stop reading, answer HL_EV_QUIET. arg 1: deliver
@@ -104,6 +105,12 @@ enum {
 
 enum { HL_CODEC_RAW = 0, HL_CODEC_WS = 1 };
 
+/* op.kind of HL_OP_UPGRADE */
+enum {
+    HL_WS_CLIENT = 1,  /* we are the client: what is sent is masked, with random masks (RFC 6455 5.3, 10.3) */
+    HL_WS_STREAMED = 2 /* messages are delivered in pieces, as they arrive: HL_MORE */
+};
+
 #define HL_TIMER_OFF (-1) /* op.arg of HL_OP_TIMER */
 
 /* op.flags */
@@ -114,9 +121,11 @@ enum {
     HL_ONESHOT = 8,   /* attach: stop reading after each HL_EV_DATA until HL_OP_READ 1 */
     HL_KEEP = 16,     /* send: data lies in `block`, of which the loop takes a reference of its own: no copy */
     HL_GIVE = 32,     /* send: as HL_KEEP, but the caller's reference passes to the loop */
-    HL_HEADROOM = 64, /* send: the hl_ws_header_size(len) bytes before data belong to this message too and may be
-                         written to */
-    HL_RESET = 128    /* abort: with a reset (SO_LINGER 0) instead of FIN */
+    HL_HEADROOM = 64, /* send: the hl_ws_header_size(len, client) bytes before data belong to this message too; they
+                         and the data may be written to */
+    HL_RESET = 128,   /* abort: with a reset (SO_LINGER 0) instead of FIN */
+    HL_ENCODED = 256, /* send: the bytes are whole frames, encoded as a server's */
+    HL_MORE = 512     /* event.flags of HL_EV_MESSAGE: a piece of a message that is streamed, and not the last */
 };
 
 /* op.kind of HL_OP_SEND on a WebSocket: an opcode (HL_WS_TEXT ...), or'ed with these. On a raw stream kind is 0. */
@@ -125,11 +134,13 @@ enum {
     HL_SEND_PARTIAL = 0x80       /* FIN is not set: more frames of this message follow */
 };
 
-/* op.kind of HL_OP_DEADLINE and event.kind of HL_EV_TIMEOUT */
+/* op.kind of HL_OP_DEADLINE and, but for the last, event.kind of HL_EV_TIMEOUT */
 enum {
     HL_DEADLINE_ONCE = 0, /* once, `len` ms from now */
     HL_DEADLINE_READ = 1, /* whenever nothing was received for `len` ms */
-    HL_DEADLINE_WRITE = 2 /* whenever output has waited for `len` ms and not a byte of it was taken */
+    HL_DEADLINE_WRITE = 2, /* whenever output has waited for `len` ms and not a byte of it was taken */
+    HL_DEADLINE_PING = 3   /* no event: a WebSocket sends an empty ping whenever nothing was received for `len` ms, or
+                              since the last ping, unless output waits */
 };
 
 /*
@@ -137,8 +148,9 @@ enum {
  *   - in the staging area (hl_shared.stage), where the owner of the loop has put them since the last enter;
  *   - in a slab block (HL_KEEP or HL_GIVE with `block` set);
  *   - in a letter (hl_loop_post copies them).
- * For a WebSocket the core makes the frame header. With HL_HEADROOM it goes right before the payload, so that messages
- * staged one after the other leave as one piece.
+ * For a WebSocket the core makes the frame header, and masks what a client sends: where it lies when nobody else can be
+ * looking at it (with HL_HEADROOM, or a block that is given and has no other reference), else in a copy. With HL_HEADROOM
+ * the header goes right before the payload, so that messages staged one after the other leave as one piece.
  */
 typedef struct hl_op {
     hl_handle handle; /*  0 */
@@ -158,7 +170,8 @@ enum {
     HL_EV_ACCEPT = 1, /* result: a connected socket, non-blocking, close-on-exec, the receiver's; data/len: sockaddr */
     HL_EV_ACCEPT_ERROR, /* result: -EMFILE and its like; accepting pauses for 100 ms, the queue in the kernel waits */
     HL_EV_DATA,         /* raw codec: data/len, in block */
-    HL_EV_MESSAGE,      /* WebSocket: a whole message; kind: HL_WS_TEXT or HL_WS_BINARY */
+    HL_EV_MESSAGE,      /* WebSocket: a whole message; kind: HL_WS_TEXT or HL_WS_BINARY; flags: HL_MORE */
+    HL_EV_PONG,         /* WebSocket: a pong with a payload, which answers a ping of the owner's */
     HL_EV_END,          /* the peer sends no more; it may still read. The owner sends what it still has to and answers
                          with HL_OP_CLOSE. flags: on a WebSocket the status code of the peer's close frame, 1005 when
                          that had none, 1006 when the stream ended without one or broke the protocol; in the latter

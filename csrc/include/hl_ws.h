@@ -5,11 +5,13 @@
  * returns HL_WS_MORE. Any split of the bytes gives the same items. The bytes are unmasked in place.
  *
  *   - A message that is one frame and lies whole in the input is returned where it lies, without a copy.
- *   - Any other is put together in a block of its own, taken from the cache given to hl_ws_init. The block grows with
+ *   - Any other is put together in a block of its own, taken from the cache that is given. The block grows with
  *     the bytes that have really arrived (doubling), never with the length that a header announces.
  *   - While such a message is under way, hl_ws_room tells where its next bytes belong, so that they can be received
  *     straight into it; hl_ws_filled takes them in.
  *   - Text is validated as UTF-8 as its bytes arrive, across frames (section 8.1): a bad byte is an error at once.
+ *   - With hl_ws_config.streamed nothing is put together: a message comes in pieces, each where it lies in the input,
+ * as soon as it is there. A piece may end within a character of a text.
  *
  * Errors are negative and final for the stream: HL_WS_EPROTO, HL_WS_EUTF8, HL_WS_ETOOBIG, HL_WS_ENOMEM.
  * hl_ws_close_code turns one into the status code that the peer should be sent.
@@ -51,28 +53,32 @@ enum {
 };
 
 #define HL_WS_MAX_HEADER 14
+#define HL_WS_MASK_SIZE 4
 #define HL_WS_MAX_CONTROL 125
 
 typedef struct hl_ws_config {
     uint64_t max_message; /* bytes of a message, all its frames together */
     uint8_t client;       /* 0: we are the server, frames from the peer must be masked; 1: they must not be (5.1) */
+    uint8_t streamed;     /* 1: messages are returned in pieces */
 } hl_ws_config;
 
 /* The decoder's state between inputs. Embed it; fields are the codec's. At most 64 bytes: 15,000 idle ones count. */
 typedef struct hl_ws {
-    hl_block *message;          /* the message under way; NULL while none of its bytes had to be put aside */
-    hl_block *control;          /* the control frame under way, likewise */
-    uint64_t length;            /* bytes of the message present, control frames between its fragments not counted */
-    uint64_t remaining;         /* payload bytes of the current frame that have not arrived */
-    const hl_ws_config *config; /* shared by many; outlives the decoder */
-    uint32_t mask;              /* in memory order, rotated so that its first byte belongs to the next of the payload */
+    hl_block *message;    /* the message under way; NULL while none of its bytes had to be put aside */
+    hl_block *control;    /* the control frame under way, likewise */
+    uint64_t length;      /* bytes of the message present, control frames between its fragments not counted */
+    uint64_t remaining;   /* payload bytes of the current frame that have not arrived */
+    uint64_t max_message; /* hl_ws_config */
+    uint32_t mask;        /* in memory order, rotated so that its first byte belongs to the next of the payload */
     uint8_t header[HL_WS_MAX_HEADER]; /* a header that a split cut through */
     uint8_t header_len;
-    uint8_t state;
-    uint8_t frame;       /* first byte of the current frame */
-    uint8_t opcode;      /* of the message under way; 0: none */
-    uint8_t utf8;        /* state of the validator */
-    uint8_t control_len; /* bytes of the control frame present */
+    uint8_t state : 4;
+    uint8_t client : 1;   /* hl_ws_config */
+    uint8_t streamed : 1; /* hl_ws_config */
+    uint8_t frame;        /* first byte of the current frame */
+    uint8_t opcode;       /* of the message under way; 0: none */
+    uint8_t utf8;         /* state of the validator */
+    uint8_t control_len;  /* bytes of the control frame present */
 } hl_ws;
 
 typedef struct hl_ws_input {
@@ -82,13 +88,14 @@ typedef struct hl_ws_input {
 
 typedef struct hl_ws_item {
     uint8_t opcode; /* HL_WS_TEXT, HL_WS_BINARY, HL_WS_CLOSE, HL_WS_PING, HL_WS_PONG */
+    uint8_t more;   /* 1: a piece of a message that is streamed, not the last. Only the last may be empty */
     uint16_t code;  /* of a close: the peer's status code, or 1005 when it sent none (7.1.5); else 0 */
     uint8_t *data;  /* payload; of a close: the reason; never NULL */
     size_t len;
     hl_block *block; /* NULL: data lies in the input. Else the caller owns this reference to the block data lies in */
 } hl_ws_item;
 
-/* `config` and `cache` must outlive ws. */
+/* *config is copied. */
 void hl_ws_init(hl_ws *ws, const hl_ws_config *config);
 
 /* Releases a message under way. */

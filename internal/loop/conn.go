@@ -38,7 +38,8 @@ const (
 	kindListener
 	kindWatch
 	kindTimer
-	closed // csrc.EvClosed is being handled or was
+	closed   // csrc.EvClosed is being handled or was
+	isClient // a WebSocket's end that masks what it sends
 
 	kindAny = kindStream | kindListener | kindWatch | kindTimer
 )
@@ -127,7 +128,7 @@ func (l *Loop) submitOpen(op csrc.Op) error {
 // detach ends the Conn's use for its slot.
 func (c *Conn) detach() {
 	c.target = nil
-	c.state.Store(c.state.Load() | closed)
+	c.state.Or(closed)
 	c.loop.pool.ease()
 	c.handle.Store(0) // publishes the above to whoever attaches c next
 }
@@ -164,19 +165,38 @@ func (c *Conn) SetReading(on bool) error {
 	return c.submit(kindStream, op)
 }
 
-// Upgrade makes a raw stream a WebSocket's server side, which reads from then on. rest is what was received already
-// behind the client's handshake; the caller must not change it any more.
-func (c *Conn) Upgrade(rest []byte) error {
+// UpgradeConfig says what kind of WebSocket a stream becomes.
+type UpgradeConfig struct {
+	Client     bool   // it is the client's end, which masks what it sends; else the server's
+	Streamed   bool   // messages are delivered in pieces, as they arrive: csrc.EvMessage with csrc.More
+	MaxMessage uint64 // bytes of a received message; 0: Config.MaxMessage, or without limit when Streamed
+}
+
+// Upgrade makes a raw stream one end of a WebSocket, which reads from then on. rest is what was received already behind
+// the peer's handshake; the caller must not change it any more.
+func (c *Conn) Upgrade(rest []byte, u UpgradeConfig) error {
 	h, err := c.open(kindStream)
 	if err != nil {
 		return err
 	}
-	return c.loop.submitBytes(csrc.Op{Handle: h, Code: csrc.OpUpgrade}, rest, 0)
+	op := csrc.Op{Handle: h, Code: csrc.OpUpgrade, User: min(u.MaxMessage, noLimit)}
+	if u.Client {
+		op.Kind |= csrc.WSClient
+		c.state.Or(isClient)
+	}
+	if u.Streamed {
+		op.Kind |= csrc.WSStreamed
+		if op.User == 0 {
+			op.User = noLimit
+		}
+	}
+	return c.loop.submitBytes(op, rest, 0)
 }
 
 // SetDeadline asks for a csrc.EvTimeout: csrc.DeadlineOnce: once, in d; csrc.DeadlineRead: whenever nothing was
-// received for d; csrc.DeadlineWrite: whenever output has waited for d and not a byte of it was taken. Milliseconds,
-// rounded up; 0 and below switch it off.
+// received for d; csrc.DeadlineWrite: whenever output has waited for d and not a byte of it was taken. With
+// csrc.DeadlinePing the core pings a WebSocket's peer whenever nothing was received for d. Milliseconds, rounded up; 0 and
+// below switch it off.
 func (c *Conn) SetDeadline(kind uint8, d time.Duration) error {
 	return c.submit(kindStream, csrc.Op{Code: csrc.OpDeadline, Kind: kind, Len: milliseconds(d)})
 }
@@ -220,6 +240,9 @@ func (c *Conn) Close(code uint16, reason string) error {
 	}
 	return c.loop.submitBytes(op, []byte(reason), 0)
 }
+
+// noLimit is more bytes than any message has.
+const noLimit = 1 << 62
 
 // maxReason is how many bytes of reason fit a close frame (RFC 6455 sections 5.5 and 5.5.1).
 const maxReason = 123

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -196,7 +195,7 @@ func (l *Loop) handle(c *Conn, ev *csrc.Event) {
 		c.target.HandleEvent(ev)
 	} else {
 		l.table.remove(ev.Handle, c)
-		c.state.Store(c.state.Load() | closed)
+		c.state.Or(closed)
 		if ev.Result == -int32(syscall.ENOMEM) {
 			l.pool.relieve()
 		}

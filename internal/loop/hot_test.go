@@ -72,7 +72,7 @@ func newClient(t testing.TB, l *Loop, handle func(s *stream, ev *csrc.Event)) *c
 		if err := l.Attach(&s.Conn, s, fds[0], false); err != nil {
 			t.Error(err)
 		}
-		if err := s.Upgrade(nil); err != nil {
+		if err := s.Upgrade(nil, UpgradeConfig{}); err != nil {
 			t.Error(err)
 		}
 	})

@@ -157,7 +157,7 @@ func TestCloseTellsEverySlot(t *testing.T) {
 		}
 		for what, err := range map[string]error{
 			"Send": s.Send(0, []byte("x")), "Close": s.Conn.Close(0, ""), "Abort": s.Abort(true),
-			"SetReading": s.SetReading(true), "Upgrade": s.Upgrade(nil), "Quiesce": s.Quiesce(),
+			"SetReading": s.SetReading(true), "Upgrade": s.Upgrade(nil, UpgradeConfig{}), "Quiesce": s.Quiesce(),
 			"SetDeadline": s.SetDeadline(csrc.DeadlineOnce, time.Second),
 		} {
 			if err != ErrClosed || !errors.Is(err, net.ErrClosed) {

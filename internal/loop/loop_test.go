@@ -117,7 +117,7 @@ func TestOneShotAndUpgradeWithRest(t *testing.T) {
 				t.Errorf("request %q", ev.Bytes())
 			}
 			upgraded = true
-			if err := s.Upgrade(rest); err != nil {
+			if err := s.Upgrade(rest, UpgradeConfig{}); err != nil {
 				t.Error(err)
 			}
 		default:

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/momentics/hioload-ws/csrc"
 )
@@ -33,6 +34,9 @@ func (c *Conn) Send(kind uint8, p []byte) error {
 	headroom := 0
 	if kind != 0 {
 		headroom = csrc.WSHeaderSize(len(p))
+		if c.state.Load()&isClient != 0 {
+			headroom += csrc.WSMaskSize
+		}
 	}
 	if err := l.prepare(); err != nil {
 		return err
@@ -47,6 +51,39 @@ func (c *Conn) Send(kind uint8, p []byte) error {
 	return nil
 }
 
+// SendEncoded queues whole WebSocket frames, encoded as a server's, that lie in block, of which the loop takes a reference
+// of its own: nothing is copied. They must not be changed any more. Otherwise it is as Send.
+func (c *Conn) SendEncoded(block *csrc.Block, frames []byte) error {
+	h, err := c.open(kindStream)
+	if err != nil {
+		return err
+	}
+	op := csrc.Op{
+		Handle: h,
+		Code:   csrc.OpSend,
+		Flags:  csrc.Keep | csrc.Encoded,
+		Data:   unsafe.Pointer(unsafe.SliceData(frames)),
+		Len:    uint64(len(frames)),
+		Block:  block,
+	}
+	l := c.loop
+	if !l.OnLoop() {
+		return c.post(op, nil)
+	}
+	if l.closing.Load() {
+		return ErrClosed
+	}
+	if waiting := c.waiting(); waiting > 0 && waiting+op.Len > l.limit {
+		return ErrQueueFull
+	}
+	if err := l.prepare(); err != nil {
+		return err
+	}
+	l.append(op)
+	c.stage(op.Len)
+	return nil
+}
+
 // post is Send on any goroutine but the loop's.
 func (c *Conn) post(op csrc.Op, p []byte) error {
 	l := c.loop
@@ -56,7 +93,7 @@ func (c *Conn) post(op csrc.Op, p []byte) error {
 		return ErrClosed
 	}
 	// Counted first and looked at then: however many goroutines do so at once, they do not pass the limit together.
-	size := uint64(len(p)) + csrc.LetterCost
+	size := max(uint64(len(p)), op.Len) + csrc.LetterCost
 	posted := c.posted.Add(size)
 	if waiting := c.unsent(posted); waiting > size && waiting > l.limit {
 		c.posted.Add(-size)

@@ -131,7 +131,7 @@ func attach(t testing.TB, l *Loop, websocket bool, handle func(s *stream, ev *cs
 		if err := l.Attach(&s.Conn, s, fd, false); err != nil {
 			t.Error(err)
 		}
-		if err := s.Upgrade(nil); err != nil {
+		if err := s.Upgrade(nil, UpgradeConfig{}); err != nil {
 			t.Error(err)
 		}
 	})

@@ -202,7 +202,7 @@ static void answers_pings_without_the_owner(void **state)
     int fd[2];
     hl_handle h = open_ws(f, fd);
     peer_frame(fd[1], 0x89, "are you there", 13);
-    peer_frame(fd[1], 0x8a, "unasked", 7);
+    peer_frame(fd[1], 0x8a, NULL, 0);
     peer_frame(fd[1], 0x81, "m", 1);
     peer_expect(f, fd[1],
                 "\x8a\x0d"

@@ -93,10 +93,10 @@ static void bench_close(bench *b)
     assert_int_equal(hl_slab_free(b->slab), 0);
 }
 
-static outcome check(bench *b, cuts c, int direct)
+static outcome check_as(bench *b, const hl_ws_config *config, cuts c, int direct)
 {
     bytes log = {0};
-    outcome o = feed(&b->config, b->cache, &b->wire, c, direct, &log);
+    outcome o = feed(config, b->cache, &b->wire, c, direct, &log);
     if (o.result != b->stream->result || log.len != b->expected.len ||
         (log.len > 0 && memcmp(log.data, b->expected.data, log.len) != 0))
         fail_msg("\"%s\" gave result %d and %zu bytes of items, not %d and %zu; first cut at %zu of %zu, direct %d",
@@ -104,6 +104,15 @@ static outcome check(bench *b, cuts c, int direct)
                  b->wire.len, direct);
     bytes_free(&log);
     return o;
+}
+
+/* Whether messages come whole or in pieces makes no difference to what is in them. */
+static outcome check(bench *b, cuts c, int direct)
+{
+    hl_ws_config streamed = b->config;
+    streamed.streamed = 1;
+    assert_int_equal(check_as(b, &streamed, c, direct).direct, 0);
+    return check_as(b, &b->config, c, direct);
 }
 
 /* Of long streams, the offsets near the ends, and some between. */
@@ -225,7 +234,6 @@ static void random_conversations(void **state)
     uint32_t seed = 6455;
     hl_slab *slab = hl_slab_new(0);
     hl_cache *cache = hl_cache_new(slab);
-    const hl_ws_config config = {.max_message = 1 << 20};
     size_t direct = 0;
     for (int round = 0; round < 100; round++) {
         bytes wire = {0}, expected = {0};
@@ -239,6 +247,7 @@ static void random_conversations(void **state)
         for (int split = 0; split < 10; split++) {
             size_t at[MOST_CUTS];
             bytes log = {0};
+            const hl_ws_config config = {.max_message = 1 << 20, .streamed = split >= 8};
             outcome o = feed(&config, cache, &wire, random_cuts(&seed, at, wire.len), split & 1, &log);
             direct += o.direct;
             assert_int_equal(o.result, HL_WS_MORE);

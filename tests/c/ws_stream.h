@@ -90,10 +90,20 @@ typedef struct outcome {
     size_t direct;   /* of these, received straight into a block */
 } outcome;
 
-static inline void record_item(bytes *log, hl_cache *cache, const hl_ws_item *item)
+/* Pieces of a message that is streamed are recorded together, when the last has come. */
+static inline void record_item(bytes *log, bytes *pieces, hl_cache *cache, const hl_ws_item *item)
 {
     REQUIRE(item->data);
-    record(log, item->opcode, item->code, item->data, item->len);
+    REQUIRE(!item->more || (item->len > 0 && !item->block));
+    if (item->more) {
+        bytes_add(pieces, item->data, item->len);
+    } else if (pieces->len > 0 && !(item->opcode & 8)) {
+        bytes_add(pieces, item->data, item->len);
+        record(log, item->opcode, item->code, pieces->data, pieces->len);
+        pieces->len = 0;
+    } else {
+        record(log, item->opcode, item->code, item->data, item->len);
+    }
     hl_cache_unref(cache, item->block);
 }
 
@@ -105,7 +115,7 @@ static inline size_t end_of_piece(const cuts *c, size_t *used, size_t at, size_t
     return end < len ? end : len;
 }
 
-static inline int feed_piece(hl_ws *ws, hl_cache *cache, const uint8_t *from, size_t n, bytes *log)
+static inline int feed_piece(hl_ws *ws, hl_cache *cache, const uint8_t *from, size_t n, bytes *log, bytes *pieces)
 {
     uint8_t *piece = malloc(n);
     REQUIRE(piece);
@@ -116,7 +126,7 @@ static inline int feed_piece(hl_ws *ws, hl_cache *cache, const uint8_t *from, si
     while ((result = hl_ws_next(ws, cache, &in, &item)) == HL_WS_ITEM) {
         REQUIRE(in.data >= piece && in.data + in.len == piece + n);
         REQUIRE(item.block || (item.data >= piece && item.data + item.len <= in.data));
-        record_item(log, cache, &item);
+        record_item(log, pieces, cache, &item);
     }
     REQUIRE(result < 0 || in.len == 0);
     free(piece);
@@ -130,6 +140,7 @@ static inline outcome feed(const hl_ws_config *config, hl_cache *cache, const by
     hl_ws ws;
     hl_ws_init(&ws, config);
     outcome o = {0};
+    bytes pieces = {0};
     size_t used = 0;
     while (o.consumed < wire->len && o.result == HL_WS_MORE) {
         const uint8_t *from = wire->data + o.consumed;
@@ -144,11 +155,11 @@ static inline outcome feed(const hl_ws_config *config, hl_cache *cache, const by
             o.direct += n;
             o.result = hl_ws_filled(&ws, cache, n, &item);
             if (o.result == HL_WS_ITEM) {
-                record_item(log, cache, &item);
+                record_item(log, &pieces, cache, &item);
                 o.result = HL_WS_MORE;
             }
         } else {
-            o.result = feed_piece(&ws, cache, from, n, log);
+            o.result = feed_piece(&ws, cache, from, n, log, &pieces);
         }
         o.consumed += n;
     }
@@ -161,6 +172,7 @@ static inline outcome feed(const hl_ws_config *config, hl_cache *cache, const by
         REQUIRE(hl_ws_filled(&ws, cache, 0, &item) == o.result);
     }
     hl_ws_fini(&ws, cache);
+    bytes_free(&pieces);
     return o;
 }
 
