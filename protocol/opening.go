@@ -90,7 +90,6 @@ func (c *WSConnection) accept(o *opening, request *http.Request, rest []byte) {
 	o.request = request
 	o.received = nil
 	c.setState(stateOpen, true)
-	config := &c.shard.endpoint.config
 	err := c.conn.Send(0, AcceptResponse(request))
 	if err == nil {
 		err = c.conn.Upgrade(rest, loop.UpgradeConfig{})
@@ -98,14 +97,9 @@ func (c *WSConnection) accept(o *opening, request *http.Request, rest []byte) {
 	if err != nil { // no memory; or it is closing anyway
 		_ = c.conn.Abort(false)
 	}
-	// None of these fails but for a connection, or a loop, that is closing: then its last event is on the way.
+	// Fails only for a connection, or a loop, that is closing: then its last event is on the way.
 	_ = c.conn.SetDeadline(csrc.DeadlineOnce, 0)
-	if config.ReadTimeout > 0 {
-		_ = c.conn.SetDeadline(csrc.DeadlineRead, config.ReadTimeout)
-	}
-	if config.WriteTimeout > 0 {
-		_ = c.conn.SetDeadline(csrc.DeadlineWrite, config.WriteTimeout)
-	}
+	c.setDeadlines()
 	c.deal(item{kind: itemOpen})
 }
 

@@ -79,6 +79,8 @@ func (c *Conn) SendEncoded(block *csrc.Block, frames []byte) error {
 	if err := l.prepare(); err != nil {
 		return err
 	}
+	block.Ref() // now: the caller may release the block before the operation is performed
+	op.Flags = csrc.Give | csrc.Encoded
 	l.append(op)
 	c.stage(op.Len)
 	return nil

@@ -1,0 +1,95 @@
+package protocol
+
+import (
+	"fmt"
+	"net/http"
+	"syscall"
+
+	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/csrc"
+	"github.com/momentics/hioload-ws/internal/loop"
+)
+
+// Adoption describes one end of a WebSocket whose opening handshake has been done elsewhere.
+type Adoption struct {
+	Client     bool          // it is the client's end
+	Request    *http.Request // of the handshake; for the handler of the api.OpenEvent
+	Rest       []byte        // what the peer has sent behind its part of the handshake; not to be changed any more
+	MaxMessage int64         // bytes of a received message; 0: the loop's limit, or none when Streamed
+	Streamed   bool          // messages come in pieces
+}
+
+var errTooMany = fmt.Errorf("protocol: too many connections: %w", api.ErrResourceExhausted)
+
+// Adopt makes a connected socket an open connection: its handler gets the api.OpenEvent, and then what the peer sends. From
+// this call on the descriptor belongs to the shard, also when it fails: api.ErrResourceExhausted when there are too many
+// connections, api.ErrTransportClosed when the endpoint is draining. It waits for the loop, so in builds that do not know
+// their goroutines (other processors than amd64 and arm64) it must not be called on it.
+func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
+	if !s.endpoint.admit() {
+		_ = syscall.Close(fd)
+		return nil, errTooMany
+	}
+	c := &WSConnection{shard: s}
+	c.opening.Store(&opening{request: a.Request})
+	c.state.Store(stateOpen)
+	s.link(c)
+	result := make(chan error, 1)
+	adopt := func() {
+		err := s.attach(c, fd, a)
+		result <- err
+		if err == nil {
+			c.begin()
+		}
+	}
+	if s.loop.OnLoop() {
+		adopt()
+	} else if err := s.loop.Do(adopt); err != nil {
+		result <- err
+	}
+	if err := <-result; err != nil {
+		_ = syscall.Close(fd)
+		s.endpoint.active.Add(-1)
+		s.unlink(c, csrc.StreamStats{})
+		s.gone()
+		return nil, c.sendError(err)
+	}
+	return c, nil
+}
+
+// attach is Adopt's part on the loop's goroutine. When it fails the descriptor is still the caller's.
+func (s *Shard) attach(c *WSConnection, fd int, a Adoption) error {
+	if s.isDraining() {
+		return loop.ErrClosed
+	}
+	if err := s.loop.Attach(&c.conn, (*target)(c), fd, true); err != nil {
+		return err
+	}
+	upgrade := loop.UpgradeConfig{Client: a.Client, Streamed: a.Streamed, MaxMessage: uint64(max(a.MaxMessage, 0))}
+	if err := c.conn.Upgrade(a.Rest, upgrade); err != nil { // no memory
+		_ = c.conn.Abort(false)
+	}
+	c.setDeadlines()
+	return nil
+}
+
+// begin has the api.OpenEvent handled. On the loop, outside of any event: a panic must not pass for one of the loop's.
+func (c *WSConnection) begin() {
+	if c.shard.endpoint.config.Executor == nil {
+		c.runGuarded(item{kind: itemOpen})
+		return
+	}
+	c.deal(item{kind: itemOpen})
+}
+
+// setDeadlines begins to watch over an open connection. Nothing of it fails but for a connection, or a loop, that is
+// closing: then its last event is on the way.
+func (c *WSConnection) setDeadlines() {
+	config := &c.shard.endpoint.config
+	if config.ReadTimeout > 0 {
+		_ = c.conn.SetDeadline(csrc.DeadlineRead, config.ReadTimeout)
+	}
+	if config.WriteTimeout > 0 {
+		_ = c.conn.SetDeadline(csrc.DeadlineWrite, config.WriteTimeout)
+	}
+}
