@@ -15,26 +15,17 @@ import (
 	"github.com/momentics/hioload-ws/adapters"
 	"github.com/momentics/hioload-ws/api"
 	"github.com/momentics/hioload-ws/internal/numa"
+	"github.com/momentics/hioload-ws/internal/numa/numatest"
 )
 
 // allowedList is what the kernel shows as a thread's processors (proc_pid_status(5)): "0-3,8".
 func allowedList(t testing.TB, tid int) string {
 	t.Helper()
-	list, exists := allowedIfExists(tid)
+	list, exists := numatest.Allowed(tid)
 	if !exists {
 		t.Fatalf("no list of processors for thread %d", tid)
 	}
 	return list
-}
-
-func allowedIfExists(tid int) (list string, exists bool) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/status", tid))
-	if err != nil {
-		return "", false
-	}
-	_, rest, exists := strings.Cut(string(text), "Cpus_allowed_list:")
-	line, _, _ := strings.Cut(rest, "\n")
-	return strings.TrimSpace(line), exists
 }
 
 // locked locks the test to its thread, and returns the thread's id and processors, of which there is at least one.
@@ -224,7 +215,7 @@ func TestAffinityOfTheProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, tid := range tids {
-			if got, exists := allowedIfExists(tid); exists && got != strconv.Itoa(cpu) {
+			if got, exists := numatest.Allowed(tid); exists && got != strconv.Itoa(cpu) {
 				t.Errorf("thread %d bound to %s, want %d", tid, got, cpu)
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime"
-
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,8 +17,8 @@ import (
 // BatchHandler is a handler that wants events by the batch.
 type BatchHandler interface {
 	api.Handler
-	// HandleBatch is called in place of Handle, with at least one event. The slice is the caller's, and again to be had by it when it
-	// returns: other handlers get the same one, so it must not be changed.
+	// HandleBatch is called in place of Handle, with at least one event. It may use the slice until it returns, and must
+	// not change it: other handlers get the same one.
 	HandleBatch(events []any) error
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/momentics/hioload-ws/api"
@@ -87,6 +88,17 @@ func TestBackendOfChoice(t *testing.T) {
 		}
 	default:
 		t.Errorf("backend %q", stats["server.backend"])
+	}
+}
+
+// epoll knows no busy polling: whoever asks for it is told, once, and nobody else.
+func TestBusyPollIsNotToBeHad(t *testing.T) {
+	for busyPoll, want := range map[time.Duration]int{0: 0, 50 * time.Microsecond: 1} {
+		log := keepJournal(t)
+		served(t, local(), WithBackend("epoll"), WithBusyPoll(busyPoll))
+		if n := log.count("busy polling is not to be had"); n != want {
+			t.Errorf("%v: %d warnings, want %d", busyPoll, n, want)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ package server
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -16,20 +15,9 @@ import (
 	"github.com/momentics/hioload-ws/api"
 	"github.com/momentics/hioload-ws/internal/loop"
 	"github.com/momentics/hioload-ws/internal/numa"
+	"github.com/momentics/hioload-ws/internal/numa/numatest"
 	"github.com/momentics/hioload-ws/protocol"
 )
-
-// allowedList is what the kernel shows as the processors of the calling thread (proc_pid_status(5)): "0-3".
-func allowedList(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/status", numa.ThreadID()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(text), "Cpus_allowed_list:")
-	line, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
-	return line
-}
 
 // boundTo returns what each loop of a running server is bound to.
 func boundTo(t *testing.T, s *Server) []string {
@@ -42,7 +30,7 @@ func boundTo(t *testing.T, s *Server) []string {
 	lists := make([]string, len(s.loops))
 	for i, l := range s.loops {
 		done := make(chan struct{})
-		if err := l.Do(func() { defer close(done); lists[i] = allowedList(t) }); err != nil {
+		if err := l.Do(func() { defer close(done); lists[i] = numatest.Mine(t) }); err != nil {
 			t.Fatal(err)
 		}
 		<-done
@@ -121,7 +109,7 @@ func TestServerOnANode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := allowedList(t)
+	before := numatest.Mine(t)
 	for _, c := range []struct {
 		scope  api.AffinityScope
 		pinned bool
@@ -135,7 +123,7 @@ func TestServerOnANode(t *testing.T) {
 				t.Errorf("%v: a loop is bound to %s, want %s", c.scope, list, &mask)
 			}
 		}
-		if got := allowedList(t); got != c.mine {
+		if got := numatest.Mine(t); got != c.mine {
 			t.Errorf("%v: another thread is bound to %s, want %s", c.scope, got, c.mine)
 		}
 		if got := s.GetControl().Stats()["loop.pinned"].(int64) > 0; got != c.pinned {
@@ -145,7 +133,7 @@ func TestServerOnANode(t *testing.T) {
 			t.Errorf("%v: server.cpus is %v, want %s", c.scope, got, &mask)
 		}
 		s.Shutdown()
-		if got := allowedList(t); got != before {
+		if got := numatest.Mine(t); got != before {
 			t.Errorf("%v: after Shutdown bound to %s, want %s", c.scope, got, before)
 		}
 	}

@@ -2,29 +2,20 @@ package loop
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/momentics/hioload-ws/internal/numa"
+	"github.com/momentics/hioload-ws/internal/numa/numatest"
 )
 
 // boundTo is what the kernel shows as the processors of the loop's thread (proc_pid_status(5)).
 func boundTo(t *testing.T, l *Loop) (list string) {
 	t.Helper()
-	on(t, l, func() {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/status", numa.ThreadID()))
-		if err != nil {
-			t.Error(err)
-		}
-		_, rest, _ := strings.Cut(string(text), "Cpus_allowed_list:")
-		list, _, _ = strings.Cut(strings.TrimSpace(rest), "\n")
-	})
+	on(t, l, func() { list = numatest.Mine(t) })
 	return list
 }
 
