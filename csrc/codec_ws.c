@@ -242,7 +242,8 @@ static void ping(hl_loop *l, hl_stream *s)
 static int close_frame(hl_loop *l, hl_stream *s, int32_t code, const void *reason, size_t len)
 {
     uint8_t payload[HL_WS_MAX_CONTROL];
-    int ended_without = s->pauses & HL_PAUSE_END && s->close_code == 0;
+    /* One that broke the protocol and then ended its side is still told what was wrong: it may read yet. */
+    int ended_without = s->pauses & HL_PAUSE_END && s->close_code == 0 && s->fail_code == 0;
     if (code < 0 || ended_without)
         return 0;
     if (s->fail_code != 0) {
