@@ -278,3 +278,22 @@ func TestReceiveFromKeepsTheLastSender(t *testing.T) {
 		t.Errorf("SendTo: %v", err)
 	}
 }
+
+func TestHungUp(t *testing.T) {
+	a, b := pair(t, syscall.SOCK_STREAM)
+	if HungUp(a) {
+		t.Error("an open socket is hung up")
+	}
+	syscall.Shutdown(b, syscall.SHUT_WR)
+	if HungUp(a) {
+		t.Error("one direction is still open")
+	}
+	Close(b)
+	if !HungUp(a) {
+		t.Error("the peer has closed")
+	}
+	Close(a)
+	if HungUp(a) {
+		t.Error("a closed descriptor is hung up")
+	}
+}
