@@ -109,7 +109,8 @@ CC_fuzz := clang -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-r
 CC_bare := gcc -O1 -DHL_NO_URING -DHL_NO_NUMA
 C_LANES := gcc clang asan tsan valgrind bare
 
-C_LIBRARIES := -luring -lnuma
+C_LIBRARIES := -luring -lnuma -lz
+LIBRARIES_bare := -lz
 # What is about memory, threads or the kernel.
 NUMA_TESTS := $(filter test_slab% test_cache test_stack test_numa% test_loop_%,$(C_TESTS))
 TESTS_bare := $(filter-out test_faults_% test_numa% test_loop_uring,$(NUMA_TESTS))
@@ -135,11 +136,11 @@ build/$(1)/%.o: csrc/%.c | build/$(1)
 build/$(1)/%.o: tests/c/%.c | build/$(1)
 	@$$(CC_$(1)) $$(C_FLAGS) -MMD -MP -c $$< -o $$@
 build/$(1)/test_%: build/$(1)/test_%.o $(core)
-	@$$(CC_$(1)) -pthread $$^ -lcmocka $(if $(filter bare,$(1)),,$(C_LIBRARIES)) -o $$@
+	@$$(CC_$(1)) -pthread $$^ -lcmocka $(or $(LIBRARIES_$(1)),$(C_LIBRARIES)) -o $$@
 build/$(1)/test_faults_%: build/$(1)/test_faults_%.o $(C_FAULTS:%=build/$(1)/%.o) $(core) tests/c/fault.wrap
 	@$$(CC_$(1)) -pthread $$(filter %.o,$$^) -Wl,@tests/c/fault.wrap -lcmocka $(C_LIBRARIES) -o $$@
 build/$(1)/has_io_uring: build/$(1)/has_io_uring.o $(core)
-	@$$(CC_$(1)) -pthread $$^ $(if $(filter bare,$(1)),,$(C_LIBRARIES)) -o $$@
+	@$$(CC_$(1)) -pthread $$^ $(or $(LIBRARIES_$(1)),$(C_LIBRARIES)) -o $$@
 build/$(1):
 	@mkdir -p $$@
 .PHONY: c-$(1) c-$(1)-build
@@ -166,7 +167,7 @@ build/fuzz/%.o: csrc/%.c | build/fuzz
 build/fuzz/%.o: tests/fuzz/%.c | build/fuzz
 	@$(CC_fuzz) $(C_FLAGS) -MMD -MP -c $< -o $@
 build/fuzz/fuzz_%: build/fuzz/fuzz_%.o $(C_SOURCES:csrc/%.c=build/fuzz/%.o)
-	@$(CC_fuzz) -fsanitize=fuzzer -pthread $^ -luring -lnuma -o $@
+	@$(CC_fuzz) -fsanitize=fuzzer -pthread $^ $(C_LIBRARIES) -o $@
 .SECONDARY: $(C_FUZZERS:%=build/fuzz/%.o) $(C_SOURCES:csrc/%.c=build/fuzz/%.o)
 -include $(wildcard build/fuzz/*.d)
 

@@ -20,9 +20,12 @@ package csrc
 #if !defined(HL_NO_NUMA) && !__has_include(<numa.h>)
 #error "install libnuma-dev (Debian, Ubuntu) or numactl-devel (Fedora) or numactl-dev (Alpine), or build with -tags nonuma"
 #endif
+#if !__has_include(<zlib.h>)
+#error "install zlib1g-dev (Debian, Ubuntu) or zlib-devel (Fedora) or zlib-dev (Alpine)"
+#endif
 
 #cgo CFLAGS: -std=c11 -D_GNU_SOURCE -O2 -Wall -I${SRCDIR}/include
-#cgo LDFLAGS: -pthread
+#cgo LDFLAGS: -pthread -lz
 #cgo !nouring LDFLAGS: -luring
 #cgo !nonuma LDFLAGS: -lnuma
 #cgo nouring CFLAGS: -DHL_NO_URING

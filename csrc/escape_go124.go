@@ -50,5 +50,11 @@ package csrc
 #cgo nocallback hl_loop_stats_read
 #cgo noescape hl_fd_pollable
 #cgo nocallback hl_fd_pollable
+#cgo noescape hl_deflate_config_valid
+#cgo nocallback hl_deflate_config_valid
+#cgo noescape hl_deflate_cost
+#cgo nocallback hl_deflate_cost
+#cgo noescape hl_deflate_once
+#cgo nocallback hl_deflate_once
 */
 import "C"

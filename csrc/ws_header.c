@@ -39,7 +39,8 @@ uint16_t hl_ws_close_code(int error)
     switch (error) {
     case 0: return 1000;
     case HL_WS_EPROTO: return 1002;
-    case HL_WS_EUTF8: return 1007;
+    case HL_WS_EUTF8:
+    case HL_WS_EDATA: return 1007;
     case HL_WS_ETOOBIG: return 1009;
     default: return 1011;
     }

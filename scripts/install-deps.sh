@@ -1,8 +1,8 @@
 #!/bin/sh
 # install-deps.sh run|test|vm|bench|arm64: installs what is missing on this machine, and only that.
 #
-#   run   what `make run` needs: a C compiler with the C library's headers, liburing, libnuma, and some Go (with-go.sh
-#         sees to its version)
+#   run   what `make run` needs: a C compiler with the C library's headers, liburing, libnuma, zlib, and some Go
+#         (with-go.sh sees to its version)
 #   test  that, and what `make test` needs: clang with its sanitizers, cmocka, valgrind, strace, shellcheck, Python,
 #         Node.js
 #   vm    what `make numa-test` needs to make a machine with several NUMA nodes: qemu, a static busybox, cpio (Debian only)
@@ -40,6 +40,8 @@ liburing='#include <liburing.h>
 int main(void) { return io_uring_queue_init(1, 0, 0); }'
 libnuma='#include <numa.h>
 int main(void) { return numa_available(); }'
+zlib='#include <zlib.h>
+int main(void) { return zlibVersion()[0] == 0; }'
 ck='#include <ck_ring.h>
 int main(void) { return 0; }'
 cmocka='#include <stdarg.h>
@@ -78,6 +80,7 @@ finds_core() {
     compiles "$1" "$main" || echo cc
     compiles "$1" "$liburing" -luring || echo liburing
     compiles "$1" "$libnuma" -lnuma || echo libnuma
+    compiles "$1" "$zlib" -lz || echo zlib
 }
 
 # The machine has no libraries, so its shell must need none.
@@ -105,6 +108,7 @@ package() {
     apt-get:go) echo golang-go ca-certificates ;;
     apt-get:liburing) echo liburing-dev ;;
     apt-get:libnuma) echo libnuma-dev ;;
+    apt-get:zlib) echo zlib1g-dev ;;
     apt-get:qemu) echo qemu-system-x86 ;;
     apt-get:busybox) echo busybox-static ;;
     apt-get:ck) echo libck-dev ;;
@@ -119,6 +123,7 @@ package() {
     dnf:go) echo golang ;;
     dnf:liburing) echo liburing-devel ;;
     dnf:libnuma) echo numactl-devel ;;
+    dnf:zlib) echo zlib-devel ;;
     dnf:ck) echo ck-devel ;;
     dnf:sanitizers) echo compiler-rt ;;
     dnf:cmocka) echo libcmocka-devel ;;
@@ -130,6 +135,7 @@ package() {
     apk:go) echo go ca-certificates ;;
     apk:liburing) echo liburing-dev ;;
     apk:libnuma) echo numactl-dev ;;
+    apk:zlib) echo zlib-dev ;;
     apk:sanitizers) echo compiler-rt ;;
     apk:cmocka) echo cmocka-dev ;;
     apk:node) echo nodejs npm ;;

@@ -49,7 +49,8 @@ enum {
     HL_WS_EPROTO = -1,  /* section 5 violated: 1002 */
     HL_WS_EUTF8 = -2,   /* text or close reason is not UTF-8: 1007 */
     HL_WS_ETOOBIG = -3, /* the message would exceed max_message: 1009; found in the header, before memory is taken */
-    HL_WS_ENOMEM = -4   /* no block to be had: 1011 */
+    HL_WS_ENOMEM = -4,  /* no block to be had: 1011 */
+    HL_WS_EDATA = -5    /* the payload of a compressed message is not what it should be: 1007 (hl_deflate.h) */
 };
 
 #define HL_WS_MAX_HEADER 14

@@ -61,11 +61,12 @@ func TestUnsupported(t *testing.T) {
 }
 
 // Without a library's header a build fails with one line that tells which package brings it, and succeeds with the tag
-// that does without.
+// that does without, if there is one.
 func TestMissingHeader(t *testing.T) {
 	for _, c := range []struct{ header, tag, pkg string }{
 		{"liburing.h", "nouring", "liburing-dev"},
 		{"numa.h", "nonuma", "libnuma-dev"},
+		{"zlib.h", "", "zlib1g-dev"},
 	} {
 		t.Run(c.header, func(t *testing.T) {
 			env := []string{"CGO_CFLAGS=-O1 " + hiding(t, c.header)}
@@ -80,14 +81,16 @@ func TestMissingHeader(t *testing.T) {
 					continue
 				}
 				lines++
-				if !strings.Contains(line, c.pkg) || !strings.Contains(line, "-tags "+c.tag) {
+				if !strings.Contains(line, c.pkg) || c.tag != "" && !strings.Contains(line, "-tags "+c.tag) {
 					t.Errorf("the build says %q", line)
 				}
 			}
 			if lines != 1 {
 				t.Errorf("the build says %d lines:\n%s", lines, out)
 			}
-			mustRun(t, root, env, "go", "build", "-tags", c.tag, "./csrc")
+			if c.tag != "" {
+				mustRun(t, root, env, "go", "build", "-tags", c.tag, "./csrc")
+			}
 		})
 	}
 }

@@ -88,9 +88,9 @@ func (m *machine) install(group string) (log, said string, status int) {
 func TestInstallsWhatIsMissing(t *testing.T) {
 	for manager, want := range map[string]string{
 		"apt-get": "apt-get update -q\n" +
-			"apt-get install -q -y --no-install-recommends gcc libc6-dev libnuma-dev liburing-dev\n",
-		"dnf": "dnf install -q -y gcc glibc-devel numactl-devel liburing-devel\n",
-		"apk": "apk add --no-cache gcc musl-dev linux-headers numactl-dev liburing-dev\n",
+			"apt-get install -q -y --no-install-recommends gcc libc6-dev libnuma-dev liburing-dev zlib1g-dev\n",
+		"dnf": "dnf install -q -y gcc glibc-devel numactl-devel liburing-devel zlib-devel\n",
+		"apk": "apk add --no-cache gcc musl-dev linux-headers numactl-dev liburing-dev zlib-dev\n",
 	} {
 		t.Run(manager, func(t *testing.T) {
 			m := newMachine(t, "go")
@@ -132,6 +132,7 @@ func TestInstallsALibrary(t *testing.T) {
 	for _, c := range []struct{ group, header, pkg string }{
 		{"run", "liburing.h", "liburing-dev"},
 		{"run", "numa.h", "libnuma-dev"},
+		{"run", "zlib.h", "zlib1g-dev"},
 		{"bench", "ck_ring.h", "libck-dev"},
 	} {
 		t.Run(c.header, func(t *testing.T) {
@@ -192,7 +193,7 @@ func TestCannotInstall(t *testing.T) {
 		m := newMachine(t, "go")
 		m.user("0")
 		_, said, status := m.install("run")
-		if status != 1 || !strings.Contains(said, "missing: cc libnuma liburing\n") {
+		if status != 1 || !strings.Contains(said, "missing: cc libnuma liburing zlib\n") {
 			t.Errorf("status %d, said %q", status, said)
 		}
 	})
@@ -201,7 +202,7 @@ func TestCannotInstall(t *testing.T) {
 		m.user("0")
 		m.script("dnf", "exit 0")
 		_, said, status := m.install("run")
-		if status != 1 || !strings.Contains(said, "still missing after the installation: cc libnuma liburing\n") {
+		if status != 1 || !strings.Contains(said, "still missing after the installation: cc libnuma liburing zlib\n") {
 			t.Errorf("status %d, said %q", status, said)
 		}
 	})
