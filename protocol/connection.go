@@ -18,7 +18,7 @@ type WSConnection struct {
 	shard   *Shard
 	prev    *WSConnection // guarded by shard.mu, as next is
 	next    *WSConnection
-	opening atomic.Pointer[opening]   // until the OpenEvent has been handled
+	opening atomic.Pointer[opening]   // until the OpenEvent has been handled; then the route's, which many share, or nil
 	extra   atomic.Pointer[extension] // what most connections never need; made when asked for
 	state   atomic.Uint32
 	pieces  uint32 // that the handshake came in: the core counts them as frames received
@@ -220,7 +220,7 @@ func (c *WSConnection) target() api.Handler {
 			return own.Handler
 		}
 	}
-	return c.shard.endpoint.chain.Load().messages
+	return c.chain().messages
 }
 
 // extension returns the rarely needed part of c and makes it if need be.

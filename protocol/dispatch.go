@@ -93,11 +93,10 @@ func (c *WSConnection) deal(it item) {
 
 // run does what it asks for.
 func (c *WSConnection) run(it item) {
-	e := c.shard.endpoint
 	switch it.kind {
 	case itemOpen:
-		defer c.opening.Store(nil)
-		c.handle(e.chain.Load().events, api.OpenEvent{Conn: c, Ctx: c.context()})
+		defer c.settle()
+		c.handle(c.chain().events, api.OpenEvent{Conn: c, Ctx: c.context()})
 	case itemMessage:
 		if it.block != nil {
 			defer it.block.Unref()
@@ -114,7 +113,7 @@ func (c *WSConnection) run(it item) {
 	case itemClosed:
 		defer c.shard.gone()
 		c.extension().exhaust()
-		c.handle(e.chain.Load().events, api.CloseEvent{Conn: c, Ctx: c.context()})
+		c.handle(c.chain().events, api.CloseEvent{Conn: c, Ctx: c.context()})
 	}
 }
 

@@ -3,6 +3,7 @@ package protocol
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -18,11 +19,20 @@ type EndpointConfig struct {
 	ReadTimeout      time.Duration // a connection that receives nothing for that long is closed; 0: never
 	WriteTimeout     time.Duration // one whose peer takes nothing for that long is aborted; 0: never
 	MaxConnections   int64         // connections open at a time; a handshake beyond is refused with 503. 0: no limit
+
+	// Match chooses the route of a connection by its first request, whatever that asks for; nil (the route): the
+	// connection is for TakeOver. It runs on the loop and must not block. nil: all are on the endpoint's own route.
+	Match func(*http.Request) *Route
+
+	// TakeOver is given connections that Match has no route for. It runs on the loop and must not block.
+	TakeOver func(*HandOver)
 }
 
 // EndpointStats are the counters of an [Endpoint].
 type EndpointStats struct {
 	Active          int64 // connections open now
+	Plain           int64 // connections handed over that are not done
+	HandedOver      int64 // connections handed over so far
 	Opened          int64 // handshakes completed so far
 	Refused         int64 // handshakes refused for what they were
 	Rejected        int64 // connections refused because there were too many, or during shutdown
@@ -39,14 +49,16 @@ type EndpointStats struct {
 // Endpoint is the server's side of many WebSocket connections: what happens in them and who is told. Its connections are
 // spread over [Shard]s, one for each loop.
 type Endpoint struct {
-	config EndpointConfig
-	chain  atomic.Pointer[chain]
-	shards []*Shard
+	config   EndpointConfig
+	own      Route // of connections that are on no other
+	wrapping atomic.Pointer[wrapping]
+	shards   []*Shard
 
-	active, opened, refused, rejected, handlerErrors, panics atomic.Int64
-	readTimeouts, writeTimeouts, unsent, queueFull           atomic.Int64
+	active, plain                                                atomic.Int64
+	opened, handedOver, refused, rejected, handlerErrors, panics atomic.Int64
+	readTimeouts, writeTimeouts, unsent, queueFull               atomic.Int64
 
-	live     atomic.Int64 // connections that exist, with those in their handshake
+	live     atomic.Int64 // connections that exist, with those in their handshake and those handed over
 	draining atomic.Bool
 	drained  chan struct{} // closed when draining and live is 0
 	emptied  atomic.Bool   // drained has been closed
@@ -54,31 +66,17 @@ type Endpoint struct {
 	limiter report.Limiter // of reports about handlers
 }
 
-// chain is what handles the events and messages of all connections.
-type chain struct {
-	events   api.Handler
-	messages api.Handler // nil: they wait for RecvZeroCopy
-}
-
 // NewEndpoint returns an endpoint without shards. SetHandler has to be called before the first connection comes.
 func NewEndpoint(config EndpointConfig) *Endpoint {
 	return &Endpoint{config: config, drained: make(chan struct{})}
-}
-
-// SetHandler makes h handle open and close events, and messages too if messages is true; else they wait for RecvZeroCopy.
-// It may be called at any time, from any goroutine: what is handled from then on goes to h.
-func (e *Endpoint) SetHandler(h api.Handler, messages bool) {
-	next := &chain{events: h}
-	if messages {
-		next.messages = h
-	}
-	e.chain.Store(next)
 }
 
 // Stats returns the counters.
 func (e *Endpoint) Stats() EndpointStats {
 	stats := EndpointStats{
 		Active:          e.active.Load(),
+		Plain:           e.plain.Load(),
+		HandedOver:      e.handedOver.Load(),
 		Opened:          e.opened.Load(),
 		Refused:         e.refused.Load(),
 		Rejected:        e.rejected.Load(),
@@ -128,7 +126,7 @@ func (e *Endpoint) checkDrained() {
 // admit counts a connection whose handshake is good, unless there are too many.
 func (e *Endpoint) admit() bool {
 	n := e.active.Add(1)
-	if limit := e.config.MaxConnections; limit > 0 && n > limit {
+	if limit := e.config.MaxConnections; limit > 0 && n+e.plain.Load() > limit {
 		e.active.Add(-1)
 		return false
 	}

@@ -59,6 +59,21 @@ func HandshakeComplete(received []byte, from int) bool {
 // returns the request and how many bytes of received belong to it; what follows are the client's first frames. A request
 // that is not acceptable gives a *HandshakeError. Nothing returned refers to received.
 func ReadHandshake(received []byte) (request *http.Request, size int, err error) {
+	request, size, err = readRequest(received)
+	if err == nil {
+		err = checkHead(request, received[:size])
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return request, size, nil
+}
+
+// IsUpgrade tells whether a request asks for WebSocket, in a way that is acceptable or not.
+func IsUpgrade(r *http.Request) bool { return hasToken(r.Header["Upgrade"], "websocket") }
+
+// readRequest reads a request's head.
+func readRequest(received []byte) (request *http.Request, size int, err error) {
 	source := bytes.NewReader(received)
 	reader := bufio.NewReaderSize(source, 512)
 	request, err = http.ReadRequest(reader)
@@ -70,14 +85,19 @@ func ReadHandshake(received []byte) (request *http.Request, size int, err error)
 	if size > MaxHandshakeSize {
 		return nil, 0, refuse(http.StatusRequestHeaderFieldsTooLarge, "request head too large")
 	}
+	return request, size, nil
+}
+
+// checkHead applies the rules of RFC 6455 section 4.2.1 to a request and the head that it was read from.
+func checkHead(request *http.Request, head []byte) error {
 	if err := checkHandshake(request); err != nil {
-		return nil, 0, err
+		return err
 	}
 	// With an absolute URI, net/http takes the host from that and doesn't tell whether there was a header, too.
-	if request.URL.IsAbs() && !bytes.Contains(bytes.ToLower(received[:size]), []byte("\nhost:")) { // 2
-		return nil, 0, refuse(http.StatusBadRequest, "header Host is missing")
+	if request.URL.IsAbs() && !bytes.Contains(bytes.ToLower(head), []byte("\nhost:")) { // 2
+		return refuse(http.StatusBadRequest, "header Host is missing")
 	}
-	return request, size, nil
+	return nil
 }
 
 // checkHandshake applies the numbered rules of RFC 6455 section 4.2.1.

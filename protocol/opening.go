@@ -15,15 +15,18 @@ const partingTime = 200 * time.Millisecond
 
 // opening is a connection's state during its opening handshake.
 type opening struct {
+	fd       int
 	remote   netip.AddrPort
 	received []byte        // the request so far, if it did not come in one piece
-	refused  bool          // an answer that says no is on its way
+	refused  bool          // an answer that says no is on its way, or the connection is somebody else's
+	leaving  bool          // it is to be handed over when its loop has delivered what it has received
 	request  *http.Request // since the handshake is done
+	route    *Route        // likewise; nil: the endpoint's own
 }
 
 // awaitRequest bounds the time that the handshake may take, unless it is over already. It runs on the loop.
 func (c *WSConnection) awaitRequest() {
-	if o := c.opening.Load(); o != nil && o.request == nil && !o.refused {
+	if o := c.opening.Load(); o != nil && c.state.Load()&stateOpen == 0 && !o.refused && !o.leaving {
 		_ = c.conn.SetDeadline(csrc.DeadlineOnce, c.shard.endpoint.config.HandshakeTimeout)
 	}
 }
@@ -41,6 +44,14 @@ func (c *WSConnection) handshakeEvent(ev *csrc.Event) {
 	case o.refused:
 		if ev.Type == csrc.EvTimeout { // it has had time to read the answer
 			_ = c.conn.Abort(false) // fails when it has closed
+		}
+	case o.leaving:
+		switch ev.Type {
+		case csrc.EvData:
+			o.received = append(o.received, ev.Bytes()...)
+			_ = c.conn.SetReading(true) // fails when it has closed
+		case csrc.EvQuiet: // an end that has come before is the next reader's to see
+			c.leave(o)
 		}
 	case ev.Type == csrc.EvData:
 		c.receiveHandshake(o, ev.Bytes())
@@ -71,7 +82,14 @@ func (c *WSConnection) receiveHandshake(o *opening, data []byte) {
 		_ = c.conn.SetReading(true) // fails when it has closed
 		return
 	}
-	request, size, err := ReadHandshake(data)
+	request, size, err := readRequest(data)
+	if err == nil {
+		if o.route = c.shard.endpoint.match(request); o.route == nil {
+			c.handOver(o, data)
+			return
+		}
+		err = checkHead(request, data[:size])
+	}
 	if err == nil && !c.shard.endpoint.admit() {
 		c.reject("too many connections")
 		return
@@ -101,6 +119,15 @@ func (c *WSConnection) accept(o *opening, request *http.Request, rest []byte) {
 	_ = c.conn.SetDeadline(csrc.DeadlineOnce, 0)
 	c.setDeadlines()
 	c.deal(item{kind: itemOpen})
+}
+
+// settle lets go of the handshake: only the route is left of it.
+func (c *WSConnection) settle() {
+	if r := c.route(); r != &c.shard.endpoint.own {
+		c.opening.Store(&r.settled)
+	} else {
+		c.opening.Store(nil)
+	}
 }
 
 // refuse answers a handshake that is not acceptable and closes the connection.

@@ -43,7 +43,7 @@ func (s *Shard) Len() int64 { return s.count.Load() }
 // From this call on the descriptor belongs to the shard, also when it fails. Any goroutine.
 func (s *Shard) Serve(fd int, remote netip.AddrPort) error {
 	c := &WSConnection{shard: s}
-	c.opening.Store(&opening{remote: remote})
+	c.opening.Store(&opening{fd: fd, remote: remote})
 	s.link(c)
 	if err := s.loop.Attach(&c.conn, (*target)(c), fd, true); err != nil {
 		_ = syscall.Close(fd)

@@ -1,6 +1,10 @@
 package server
 
-import "github.com/momentics/hioload-ws/api"
+import (
+	"slices"
+
+	"github.com/momentics/hioload-ws/api"
+)
 
 // Middleware wraps a handler in another.
 type Middleware func(api.Handler) api.Handler
@@ -27,11 +31,9 @@ func (s *Server) UseMiddleware(mw ...Middleware) {
 	}
 }
 
-// setHandler gives the endpoint the handler inside all middleware. Under mu.
+// setHandler gives the endpoint the handler, and all middleware to wrap it and those of routes in. Under mu.
 func (s *Server) setHandler() {
-	base := s.handler
-	if base == nil {
-		base = api.HandlerFunc(func(any) error { return nil })
-	}
-	s.endpoint.SetHandler(NewHandlerChain(base, s.middleware...), s.handler != nil)
+	middleware := slices.Clone(s.middleware)
+	s.endpoint.SetHandler(s.handler, s.handler != nil)
+	s.endpoint.SetMiddleware(func(h api.Handler) api.Handler { return NewHandlerChain(h, middleware...) })
 }

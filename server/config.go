@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"net/http"
 	"runtime"
 	"time"
 
@@ -83,6 +84,10 @@ type Config struct {
 	// HugePages takes memory from the administrator's reserve of 2 MiB pages (vm.nr_hugepages) as long as that lasts.
 	// Without it, huge pages are used transparently where the system does that [false].
 	HugePages bool
+
+	// HTTP serves the ordinary HTTP requests that come to the port and match no pattern given to Handle, over package
+	// net/http. nil: they are answered with 404, or with 426 on a server that has no patterns either [nil].
+	HTTP http.Handler
 }
 
 // DefaultConfig returns a new Config with the default values.

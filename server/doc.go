@@ -34,6 +34,9 @@
 //	connections.write_timeouts           aborted because the peer took nothing for Config.WriteTimeout
 //	connections.unsent                   ended with bytes that could not be sent
 //	connections.queue_full               frames not sent because the peer had left too much unread
+//	http.active                          connections that net/http serves now
+//	http.connections                     connections handed over to net/http so far
+//	http.requests                        requests that it has served
 //	messages.received                    messages passed to handlers
 //	bytes.received, bytes.sent           with all framing and handshakes
 //	handler.errors, handler.panics       returned by handlers; raised by handlers, recovered by middleware or not

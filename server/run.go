@@ -1,13 +1,13 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math"
 	"runtime"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/momentics/hioload-ws/adapters"
 	"github.com/momentics/hioload-ws/api"
@@ -76,6 +76,8 @@ func (s *Server) build() error {
 		ReadTimeout:      s.config.ReadTimeout,
 		WriteTimeout:     s.config.WriteTimeout,
 		MaxConnections:   int64(s.config.MaxConnections),
+		Match:            s.match,
+		TakeOver:         s.web.takeOver,
 	}
 	if s.workers > 0 {
 		// Each connection asks for one worker at a time, so connections bound the queue.
@@ -201,27 +203,33 @@ func (s *Server) Close() error {
 // end is Shutdown's work.
 func (s *Server) end() {
 	defer close(s.stopped)
-	timeout := time.NewTimer(s.config.ShutdownTimeout)
-	defer timeout.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
+	defer cancel()
 	_ = s.acceptor.conn.Close(0, "") // fails when the listener has closed by itself
-	inTime := wait(s.acceptor.closed, timeout)
+	inTime := wait(ctx, s.acceptor.closed)
+	requests := s.web.shutdown(ctx)
 	drained := s.endpoint.Drain()
-	if !inTime || !wait(drained, timeout) {
+	if !inTime || !wait(ctx, drained) {
+		stats := s.endpoint.Stats()
 		slog.Warn("shutdown takes too long: aborting connections", "timeout", s.config.ShutdownTimeout,
-			"connections", s.endpoint.Stats().Active)
+			"connections", stats.Active, "http", stats.Plain)
 		s.endpoint.Abort()
-		grace := time.NewTimer(abortTimeout)
-		defer grace.Stop()
-		wait(drained, grace)
+		s.web.abort()
+		grace, cancel := context.WithTimeout(context.Background(), abortTimeout)
+		defer cancel()
+		wait(grace, drained)
 	}
+	cancel()
+	<-requests
 	s.dismantle()
 }
 
-func wait(done <-chan struct{}, timeout *time.Timer) bool {
+// wait returns true when done is closed, false when ctx is done before.
+func wait(ctx context.Context, done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true
-	case <-timeout.C:
+	case <-ctx.Done():
 		return false
 	}
 }
@@ -249,9 +257,9 @@ func (s *Server) dismantle() {
 		}
 		s.pool.Close() // handlers have been working on its memory until now
 	}()
-	grace := time.NewTimer(abortTimeout)
-	defer grace.Stop()
-	if !wait(ended, grace) {
+	grace, cancel := context.WithTimeout(context.Background(), abortTimeout)
+	defer cancel()
+	if !wait(grace, ended) {
 		slog.Error("shutdown leaves handlers behind that have not returned", "addr", s.addr.String())
 	}
 	if s.affinity != nil {

@@ -47,6 +47,8 @@ type Server struct {
 	control *adapters.ControlAdapter
 	pool    *loop.Pool
 	stopped chan struct{} // closed when Shutdown is done
+	routes  routes
+	web     *web
 
 	// Set before Run serves, constant from then on.
 	endpoint *protocol.Endpoint
@@ -97,6 +99,9 @@ func NewServer(cfg *Config, opts ...ServerOption) (*Server, error) {
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	s.pool, s.listener, s.addr = pool, listener.(*net.TCPListener), listener.Addr()
+	s.routes.fallback = s.config.HTTP
+	s.routes.any.Store(s.config.HTTP != nil)
+	s.web = newWeb(s.addr, &s.config, &s.routes)
 	if err := s.control.SetConfig(s.config.settings()); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

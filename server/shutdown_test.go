@@ -265,7 +265,7 @@ func TestPortInUse(t *testing.T) {
 }
 
 // descriptors is how many descriptors the process has open.
-func descriptors(t *testing.T) int {
+func descriptors(t testing.TB) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

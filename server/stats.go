@@ -25,6 +25,9 @@ func (s *Server) addStats(stats map[string]any) {
 	for key, value := range map[string]int64{
 		"connections.active":         e.Active,
 		"connections.opened":         e.Opened,
+		"http.active":                e.Plain,
+		"http.connections":           e.HandedOver,
+		"http.requests":              s.web.requests.Load(),
 		"connections.refused":        e.Refused,
 		"connections.rejected":       e.Rejected,
 		"connections.read_timeouts":  e.ReadTimeouts,

@@ -1,6 +1,7 @@
 package netfd
 
 import (
+	"net"
 	"os"
 	"syscall"
 )
@@ -36,6 +37,16 @@ func DupConn(conn syscall.Conn) (fd int, err error) {
 		return -1, failed
 	}
 	return fd, os.NewSyscallError("fcntl", err)
+}
+
+// NewConn makes a net.Conn of the socket fd, which belongs to it from then on; on error it is closed.
+func NewConn(fd int) (net.Conn, error) {
+	f := os.NewFile(uintptr(fd), "socket")
+	if f == nil {
+		return nil, syscall.EBADF
+	}
+	defer f.Close() // the net.Conn has a duplicate
+	return net.FileConn(f)
 }
 
 // SetNonblock makes fd non-blocking, and everything that shares its open file with it. It costs one call when it is
