@@ -60,6 +60,7 @@ test: deps-test ## install what tests need, run every test
 	@$(LANE) "Go 1.23" $(MAKE_QUIET) go-oldest
 	@$(LANE) "tcpio, nettest" $(MAKE_QUIET) go-nettest
 	@$(LANE) "WebSocket codec beside gorilla's" $(MAKE_QUIET) go-differential
+	@$(LANE) "other Go libraries" $(MAKE_QUIET) go-clients
 	@$(LANE) "end to end, real clients" $(MAKE_QUIET) go-e2e
 	@$(LANE) "conformance, fast sections" $(MAKE_QUIET) conformance-fast
 	@$(LANE) "machines with NUMA nodes" $(MAKE_QUIET) numa-test
@@ -72,7 +73,8 @@ deps-test:
 
 test-c: c-gcc c-clang sanitize c-bare ## the C tests in every lane
 sanitize: c-asan c-tsan c-valgrind ## the C tests under the sanitizers and valgrind
-test-go: go-plain go-race go-uring go-uring-race go-cgocheck go-purego go-bare go-oldest go-nettest go-differential go-e2e ## the Go tests in every lane
+test-go: go-plain go-race go-uring go-uring-race go-cgocheck go-purego go-bare go-oldest go-nettest go-differential \
+	go-clients go-e2e ## the Go tests in every lane
 
 numa-test: ## C and Go tests in virtual machines with 2 and with 4 NUMA nodes, huge pages and Debian's kernel
 	@sh scripts/install-deps.sh test
@@ -189,7 +191,7 @@ ARM64_PACKAGES := ./api/ ./csrc/ ./internal/gid/ ./internal/loop/ ./protocol/ ./
 LOOP_PACKAGES := ./adapters/ ./csrc/ ./examples/... ./internal/loop/ ./protocol/ ./reactor/ ./server/ ./tcpio/
 
 .PHONY: go-plain go-race go-uring go-uring-race go-cgocheck go-purego go-bare go-oldest go-nettest go-differential \
-	go-e2e go-fuzz test-arm64
+	go-clients go-e2e go-fuzz test-arm64
 go-plain:
 	@$(WITH_GO) $(GO_TEST) $(GO_PACKAGES)
 go-race:
@@ -221,7 +223,13 @@ go-differential: build/gcc/has_io_uring # the same bytes to our server and to go
 	@$(WITH_GO) go vet -C tests/differential ./...
 	@$(WITH_GO) $(DIFFERENTIAL)
 	@$(call on_uring,$(WITH_GO) $(DIFFERENTIAL))
+CLIENTS := go test -C tests/clients -timeout 10m -race -count=1 ./...
+go-clients: build/gcc/has_io_uring # gorilla, coder and gws as clients and as servers; a module of its own
+	@$(WITH_GO) go vet -C tests/clients ./...
+	@$(WITH_GO) $(CLIENTS)
+	@$(call on_uring,$(WITH_GO) $(CLIENTS))
 go-e2e: deps-test
+	@command -v chromium >/dev/null || $(LANE) --skipped "tests in a browser: there is no chromium here"
 	@HIOLOAD_CLIENTS=$$(sh scripts/install-clients.sh) $(WITH_GO) $(GO_TEST) -count=1 ./tests/...
 test-arm64: ## the Go tests as arm64 programs, under emulation (a subset: what doesn't measure time)
 	@sh scripts/install-deps.sh arm64

@@ -1,0 +1,84 @@
+package clients
+
+import (
+	"context"
+	"testing"
+
+	"github.com/momentics/hioload-ws/adapters"
+	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/protocol"
+	"github.com/momentics/hioload-ws/server"
+)
+
+// serve runs a server of ours until the test ends: it echoes, closes when asked to, and tells how connections ended.
+func serve(t *testing.T, d *deflate) (url string, ends <-chan closed) {
+	t.Helper()
+	cfg := server.DefaultConfig()
+	cfg.ListenAddr = "127.0.0.1:0"
+	s, err := server.NewServer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endings := make(chan closed, 1000) // more than any test makes
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(adapters.HandlerFunc(func(data any) error { return answer(data, endings) })) }()
+	t.Cleanup(func() {
+		s.Shutdown()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return "ws://" + s.Addr().String() + "/", endings
+}
+
+// answer is the server's handler.
+func answer(data any, endings chan<- closed) error {
+	switch event := data.(type) {
+	case api.CloseEvent:
+		code, reason := event.Conn.(*protocol.WSConnection).CloseStatus()
+		endings <- closed{code, reason}
+	case api.Buffer:
+		defer event.Release()
+		c := api.FromContext(api.ContextFromData(data)).(*protocol.WSConnection)
+		frame := protocol.WSFrame{IsFinal: true, Opcode: protocol.MessageOpcode(data), Payload: event.Bytes()}
+		if code, reason, ok := asGoodbye(frame.Payload); ok {
+			frame.Opcode = protocol.OpcodeClose
+			frame.Payload = append([]byte{byte(code >> 8), byte(code)}, reason...)
+		}
+		return c.SendFrame(&frame)
+	}
+	return nil
+}
+
+// Other people's clients of our server.
+func TestClients(t *testing.T) {
+	for _, lib := range libraries {
+		for _, d := range lib.modes {
+			t.Run(lib.name+"/"+d.String(), func(t *testing.T) {
+				url, _ := serve(t, d)
+				exercise(t, func(ctx context.Context) (peer, error) { return lib.dial(ctx, url, d) })
+				t.Run("wire", func(t *testing.T) {
+					compresses(t, url, d, func(ctx context.Context, url string) (peer, error) { return lib.dial(ctx, url, d) })
+				})
+			})
+		}
+	}
+}
+
+// Our server hears how its clients close.
+func TestClientsClose(t *testing.T) {
+	for _, lib := range libraries {
+		t.Run(lib.name, func(t *testing.T) {
+			url, ends := serve(t, nil)
+			for _, want := range []closed{{1000, ""}, {1001, "bye"}, {3000, "κόσμε"}, {4999, "enough"}} {
+				p := dialled(t, func(ctx context.Context) (peer, error) { return lib.dial(ctx, url, nil) })
+				if err := p.close(want.code, want.reason); err != nil {
+					t.Error(err)
+				}
+				if got := <-ends; got != want {
+					t.Errorf("the server saw %v, want %v", &got, &want)
+				}
+			}
+		})
+	}
+}
