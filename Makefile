@@ -73,8 +73,8 @@ deps-test:
 
 test-c: c-gcc c-clang sanitize c-bare ## the C tests in every lane
 sanitize: c-asan c-tsan c-valgrind ## the C tests under the sanitizers and valgrind
-test-go: go-plain go-race go-uring go-uring-race go-cgocheck go-purego go-bare go-oldest go-nettest go-differential \
-	go-clients go-e2e ## the Go tests in every lane
+test-go: go-plain go-race go-uring go-uring-race go-cgocheck go-purego go-bare go-oldest ## the Go tests in every lane
+test-go: go-nettest go-differential go-clients go-e2e
 
 numa-test: ## C and Go tests in virtual machines with 2 and with 4 NUMA nodes, huge pages and Debian's kernel
 	@sh scripts/install-deps.sh test

@@ -4,7 +4,7 @@
 #   run   what `make run` needs: a C compiler with the C library's headers, liburing, libnuma, zlib, and some Go
 #         (with-go.sh sees to its version)
 #   test  that, and what `make test` needs: clang with its sanitizers, cmocka, valgrind, strace, shellcheck, Python,
-#         Node.js
+#         Node.js, and on Debian a browser
 #   vm    what `make numa-test` needs to make a machine with several NUMA nodes: qemu, a static busybox, cpio (Debian only)
 #   bench what `make microbench` needs: Concurrency Kit (Debian, Ubuntu and Fedora)
 #   arm64 what `make test-arm64` needs on another machine: a cross compiler and an emulator (Debian and Ubuntu only)
@@ -99,7 +99,12 @@ finds_checkers() {
     have curl || echo curl
     { have node && have npm; } || echo node
     { have python3 && python3 -c 'import venv, ensurepip' >/dev/null 2>&1; } || echo python
+    have chromium || ! on_debian || echo chromium
 }
+
+# Whoever has no Chromium elsewhere does without the tests in a browser: Ubuntu's, for one, is a snap.
+# shellcheck disable=SC1091 # it is the system's
+on_debian() { [ -r /etc/os-release ] && [ "$(. /etc/os-release && echo "$ID")" = debian ]; }
 
 # package NOUN: the packages that bring NOUN with the package manager in use.
 package() {

@@ -29,18 +29,22 @@ func clients(t *testing.T) string {
 
 func TestRealClients(t *testing.T) {
 	dir := clients(t)
-	p := start(t, echoProgram(t))
-	url := "ws://" + p.addr + "/"
-	for name, command := range map[string][]string{
-		"npm ws":            {"node", "clients/ws_client.cjs", url, filepath.Join(dir, "node")},
-		"Python websockets": {filepath.Join(dir, "python", "bin", "python"), "clients/ws_client.py", url},
-	} {
-		t.Run(name, func(t *testing.T) {
-			out := mustRun(t, ".", nil, command[0], command[1:]...)
-			if !regexp.MustCompile(`(?m)^[1-9]\d+ checks passed$`).MatchString(out) {
-				t.Errorf("the client printed %q", out)
+	for _, backend := range backends {
+		t.Run(backend, func(t *testing.T) {
+			p := startOn(t, backend, echoProgram(t))
+			url := "ws://" + p.addr + "/"
+			for name, command := range map[string][]string{
+				"npm ws":            {"node", "clients/ws_client.cjs", url, filepath.Join(dir, "node")},
+				"Python websockets": {filepath.Join(dir, "python", "bin", "python"), "clients/ws_client.py", url},
+			} {
+				t.Run(name, func(t *testing.T) {
+					out := mustRun(t, ".", nil, command[0], command[1:]...)
+					if !regexp.MustCompile(`(?m)^[1-9]\d+ checks passed$`).MatchString(out) {
+						t.Errorf("the client printed %q", out)
+					}
+					t.Log(out)
+				})
 			}
-			t.Log(out)
 		})
 	}
 }
