@@ -4,21 +4,21 @@ package e2e
 
 import (
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"testing"
+
+	"github.com/momentics/hioload-ws/server"
 )
 
-// A browser's WebSocket, on a page of another origin.
+// A browser loads a page from the server and talks to the same server over a WebSocket.
 func TestBrowser(t *testing.T) {
 	b := startBrowser(t)
-	pages := httptest.NewServer(http.FileServer(http.Dir("testdata")))
-	defer pages.Close()
 	for _, backend := range backends {
 		t.Run(backend, func(t *testing.T) {
-			p := startOn(t, backend, conformanceEcho(t))
-			page := b.open(t, pages.URL+"/echo.html?server="+url.QueryEscape("ws://"+p.addr+"/"))
-			page.waitFor("open")
+			addr := serveEcho(t, backend, func(cfg *server.Config) {
+				cfg.HTTP = http.FileServer(http.Dir("testdata"))
+			})
+			page := b.open(t, "http://"+addr+"/echo.html")
+			page.waitFor("open, extensions: none")
 			for _, expression := range []string{
 				`text('')`, `text('κόσμε 😀')`, `text('x'.repeat(1000000))`,
 				`binary(0)`, `binary(1)`, `binary(125)`, `binary(126)`, `binary(65535)`, `binary(65536)`, `binary(1000000)`,

@@ -63,7 +63,7 @@ func mustRun(t *testing.T, dir string, env []string, name string, args ...string
 	return out
 }
 
-// programs builds the examples and the conformance suite's server, once for all tests, and returns their folder. Where
+// programs builds the examples as they stand in the tree, once for all tests, and returns the folder they are in. Where
 // $HIOLOAD_PROGRAMS names one in which they are already, as in a virtual machine without Go, nothing is built.
 var programs = sync.OnceValues(func() (string, error) {
 	if dir := os.Getenv("HIOLOAD_PROGRAMS"); dir != "" {
@@ -75,9 +75,6 @@ var programs = sync.OnceValues(func() (string, error) {
 	}
 	built = dir
 	_, err = command(root, nil, "go", "build", "-buildvcs=false", "-o", dir+"/", "./examples/...")
-	if err == nil { // apart, because of its name
-		_, err = command(root, nil, "go", "build", "-buildvcs=false", "-o", dir+"/conformance", "./tests/conformance/echo")
-	}
 	return dir, err
 })
 
@@ -112,12 +109,6 @@ func example(t *testing.T, name string) string {
 func echoProgram(t *testing.T) string {
 	t.Helper()
 	return example(t, "echo")
-}
-
-// conformanceEcho is the server that the conformance suite tests: it answers text with text, and compresses.
-func conformanceEcho(t *testing.T) string {
-	t.Helper()
-	return example(t, "conformance")
 }
 
 func reactorProgram(t *testing.T) string {
