@@ -24,7 +24,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LOAD_SOURCES = ["load/load.c", "load/options.c", "load/wire.c", "load/histogram.c"]
 C_FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra"]
 OURS = "hioload_ws"
-FLOOR = "floor"
+SERVERS = {"floor_epoll": "tcp", "floor_uring": "tcp", "hioload_tcpio": "tcp", "hioload_reactor": "tcp", "gnet": "tcp",
+           "nbio_tcp": "tcp", "net_tcp": "tcp", OURS: "ws", "gws": "ws", "nbio_ws": "ws", "gorilla": "ws", "coder": "ws",
+           "gobwas": "ws"}
+RUST = {"tokio_tcp": "tcp", "tokio_tungstenite": "ws", "fastwebsockets": "ws"}
 START_SECONDS = 10
 
 
@@ -102,10 +105,24 @@ def build(folder):
     """Build everything into a folder and return the servers."""
     compiler = os.environ.get("CC", "cc")
     subprocess.run([compiler, *C_FLAGS, *LOAD_SOURCES, "-o", f"{folder}/load"], cwd=HERE, check=True)
-    subprocess.run([compiler, *C_FLAGS, "floor/floor.c", "-o", f"{folder}/floor"], cwd=HERE, check=True)
+    for name, libraries in {"epoll": [], "uring": ["-luring"]}.items():
+        sources = [f"floor/{name}.c", "floor/listen.c"]
+        subprocess.run([compiler, *C_FLAGS, *sources, "-o", f"{folder}/floor_{name}", *libraries], cwd=HERE, check=True)
     subprocess.run(["go", "build", "-buildvcs=false", "-o", folder + "/", "./servers/..."], cwd=HERE, check=True)
-    protocols = {FLOOR: "tcp", "gnet": "tcp", "gws": "ws", OURS: "ws"}
-    return [Server(name, p, [f"{folder}/{name}", "127.0.0.1:{port}"]) for name, p in protocols.items()]
+    servers = [Server(name, protocol, [f"{folder}/{name}", "127.0.0.1:{port}"]) for name, protocol in SERVERS.items()]
+    return servers + build_rust(folder)
+
+
+def build_rust(folder):
+    """Build the servers in Rust, and return them; none where that is impossible."""
+    target = f"{folder}/rust"
+    command = ["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", target]
+    try:
+        subprocess.run(command, cwd=f"{HERE}/servers/rust", check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"without the servers in Rust: {error}", file=sys.stderr)
+        return []
+    return [Server(name, protocol, [f"{target}/release/{name}", "127.0.0.1:{port}"]) for name, protocol in RUST.items()]
 
 
 def measure(server, case, folder, options):

@@ -1,23 +1,22 @@
-// TCP echo server on gnet, as its documentation writes one. `gnet HOST:PORT` prints "port N" when it listens; it takes no
-// port 0, of which gnet does not tell what became.
+// TCP echo server on gnet, as its documentation writes one. `gnet HOST:PORT`; port 0 will not do, since gnet does not tell
+// what became of it.
 package main
 
 import (
-	"fmt"
 	"log"
 	"net"
-	"os"
 
+	"github.com/momentics/hioload-ws/bench/servers/internal/program"
 	"github.com/panjf2000/gnet/v2"
 )
 
 type echo struct {
 	gnet.BuiltinEventEngine
-	port string
+	address *net.TCPAddr
 }
 
 func (e *echo) OnBoot(gnet.Engine) gnet.Action {
-	fmt.Printf("port %s\n", e.port)
+	program.Listening(e.address)
 	return gnet.None
 }
 
@@ -33,12 +32,10 @@ func (*echo) OnTraffic(conn gnet.Conn) gnet.Action {
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		log.Fatal("usage: gnet HOST:PORT")
+	text := program.Address()
+	address, err := net.ResolveTCPAddr("tcp", text)
+	if err != nil || address.Port == 0 {
+		log.Fatalf("%q is not HOST:PORT with a port of its own", text)
 	}
-	_, port, err := net.SplitHostPort(os.Args[1])
-	if err != nil || port == "0" {
-		log.Fatalf("gnet: %q is not HOST:PORT with a port of its own", os.Args[1])
-	}
-	log.Fatal(gnet.Run(&echo{port: port}, "tcp://"+os.Args[1]))
+	log.Fatal(gnet.Run(&echo{address: address}, "tcp://"+text))
 }

@@ -1,13 +1,11 @@
-// Echo server on gws, as its documentation writes one. `gws HOST:PORT` prints "port N" when it listens.
+// WebSocket echo server on gws, as its documentation writes one. `gws HOST:PORT`.
 package main
 
 import (
-	"fmt"
 	"log"
-	"net"
-	"os"
 
 	"github.com/lxzan/gws"
+	"github.com/momentics/hioload-ws/bench/servers/internal/program"
 )
 
 type echo struct{ gws.BuiltinEventHandler }
@@ -18,13 +16,5 @@ func (echo) OnMessage(socket *gws.Conn, message *gws.Message) {
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		log.Fatal("usage: gws HOST:PORT")
-	}
-	listener, err := net.Listen("tcp", os.Args[1])
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Printf("port %d\n", listener.Addr().(*net.TCPAddr).Port)
-	log.Fatal(gws.NewServer(echo{}, nil).RunListener(listener))
+	log.Fatal(gws.NewServer(echo{}, nil).RunListener(program.Listen(program.Address())))
 }

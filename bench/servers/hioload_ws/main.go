@@ -1,30 +1,27 @@
-// Echo server on hioload-ws: the shortest honest use of package server. `hioload_ws HOST:PORT` prints "port N" when it
-// listens.
+// WebSocket echo server on hioload-ws: the shortest honest use of package server. `hioload_ws HOST:PORT`. The
+// environment's HIOLOAD_BACKEND chooses between epoll and io_uring.
 package main
 
 import (
-	"fmt"
 	"log"
-	"net"
-	"os"
 
 	"github.com/momentics/hioload-ws/adapters"
 	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/bench/servers/internal/program"
 	"github.com/momentics/hioload-ws/protocol"
 	"github.com/momentics/hioload-ws/server"
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		log.Fatal("usage: hioload_ws HOST:PORT")
-	}
+	timeout := program.Timeout()
 	cfg := server.DefaultConfig()
-	cfg.ListenAddr = os.Args[1]
+	cfg.ListenAddr = program.Address()
+	cfg.ReadTimeout = *timeout
 	srv, err := server.NewServer(cfg)
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("port %d\n", srv.Addr().(*net.TCPAddr).Port)
+	program.Listening(srv.Addr())
 	log.Fatal(srv.Run(adapters.HandlerFunc(echo)))
 }
 

@@ -1,8 +1,8 @@
 /*
- * The floor: a TCP echo server that makes the system calls of epoll and nothing else. No framework can spend less than
+ * A floor: a TCP echo server that makes the system calls of epoll and nothing else. No framework can spend less than
  * this with the same calls, so everything above it is what a framework costs.
  *
- *     floor HOST:PORT       prints "port N" when it listens; port 0 picks a free one
+ *     floor_epoll HOST:PORT       prints "port N" when it listens; port 0 picks a free one
  *
  * One thread, level-triggered, one buffer for all connections. What a peer does not take at once is kept until it does;
  * meanwhile nothing more is read from it.
@@ -10,7 +10,6 @@
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -19,6 +18,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "listen.h"
 
 enum { BUFFER_SIZE = 64 * 1024, BATCH = 256 };
 
@@ -29,38 +30,6 @@ typedef struct {
 } conn;
 
 static int epoll_fd;
-
-static _Noreturn void fail(const char *what, const char *why)
-{
-    fprintf(stderr, "floor: %s: %s\n", what, why);
-    exit(1);
-}
-
-/* Listens at HOST:PORT. */
-static int listen_at(const char *address)
-{
-    char host[256];
-    const char *colon = strrchr(address, ':');
-    if (!colon || (size_t)(colon - address) >= sizeof host)
-        fail(address, "not HOST:PORT");
-    snprintf(host, sizeof host, "%.*s", (int)(colon - address), address);
-    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
-    int err = getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found);
-    if (err)
-        fail(address, gai_strerror(err));
-    int on = 1, fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, SOMAXCONN) < 0)
-        fail(address, strerror(errno));
-    freeaddrinfo(found);
-    struct sockaddr_in bound;
-    socklen_t length = sizeof bound;
-    if (getsockname(fd, (struct sockaddr *)&bound, &length) < 0)
-        fail("getsockname", strerror(errno));
-    printf("port %d\n", ntohs(bound.sin_port));
-    fflush(stdout);
-    return fd;
-}
 
 static void watch(int operation, int fd, conn *c, uint32_t events)
 {
@@ -146,13 +115,13 @@ static void on_writable(conn *c)
 int main(int argc, char **argv)
 {
     if (argc != 2) {
-        fprintf(stderr, "usage: floor HOST:PORT\n");
+        fprintf(stderr, "usage: floor_epoll HOST:PORT\n");
         return 2;
     }
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0)
         fail("epoll_create1", strerror(errno));
-    int listener = listen_at(argv[1]);
+    int listener = listen_at(argv[1], SOCK_NONBLOCK);
     watch(EPOLL_CTL_ADD, listener, NULL, EPOLLIN);
     for (;;) {
         struct epoll_event events[BATCH];
