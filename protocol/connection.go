@@ -92,6 +92,9 @@ func (c *WSConnection) sendData(f *WSFrame) error {
 	}
 	if partial == f.IsFinal { // a first fragment or the last: otherwise nothing changes
 		c.setState(statePartial, !partial)
+		if partial {
+			c.resumeTopics()
+		}
 	}
 	return nil
 }

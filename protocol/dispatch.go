@@ -29,6 +29,8 @@ func (t *target) HandleEvent(ev *csrc.Event) {
 		c.deal(item{kind: itemQuiet})
 	case csrc.EvTimeout:
 		c.timeout(ev.Kind)
+	case csrc.EvDrain:
+		c.drainTopics()
 	case csrc.EvClosed:
 		c.closed(ev)
 	}
@@ -76,6 +78,7 @@ func (c *WSConnection) closed(ev *csrc.Event) {
 		e.unsent.Add(1)
 	}
 	c.extension().end(final, code, string(ev.Bytes())) // whoever waits for the end finds it counted
+	c.leaveTopics()
 	c.shard.unlink(c, final)
 	c.deal(item{kind: itemClosed})
 }

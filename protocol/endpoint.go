@@ -26,6 +26,8 @@ type EndpointConfig struct {
 
 	// TakeOver is given connections that Match has no route for. It runs on the loop and must not block.
 	TakeOver func(*HandOver)
+
+	Topics TopicLimits // what subscriptions and publications may cost
 }
 
 // EndpointStats are the counters of an [Endpoint].
@@ -43,6 +45,7 @@ type EndpointStats struct {
 	WriteTimeouts   int64 // connections aborted because the peer took nothing
 	UnsentOnClosing int64 // connections that ended with bytes not sent
 	QueueFull       int64 // frames not sent because too much waited for the peer already
+	Topics          TopicStats
 	Traffic
 }
 
@@ -53,6 +56,7 @@ type Endpoint struct {
 	own      Route // of connections that are on no other
 	wrapping atomic.Pointer[wrapping]
 	shards   []*Shard
+	topics   topicIndex
 
 	active, plain                                                atomic.Int64
 	opened, handedOver, refused, rejected, handlerErrors, panics atomic.Int64
@@ -68,6 +72,7 @@ type Endpoint struct {
 
 // NewEndpoint returns an endpoint without shards. SetHandler has to be called before the first connection comes.
 func NewEndpoint(config EndpointConfig) *Endpoint {
+	config.Topics.complete()
 	return &Endpoint{config: config, drained: make(chan struct{})}
 }
 
@@ -86,6 +91,7 @@ func (e *Endpoint) Stats() EndpointStats {
 		WriteTimeouts:   e.writeTimeouts.Load(),
 		UnsentOnClosing: e.unsent.Load(),
 		QueueFull:       e.queueFull.Load(),
+		Topics:          e.topicStats(),
 	}
 	for _, s := range e.shards {
 		stats.Messages += s.messages.Load()

@@ -47,7 +47,7 @@ func shard(t *testing.T, config EndpointConfig) *Shard {
 }
 
 // pair is a connected pair of stream sockets: a descriptor for a shard, and the test's end.
-func pair(t *testing.T) (fd int, peer net.Conn) {
+func pair(t testing.TB) (fd int, peer net.Conn) {
 	t.Helper()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 // extension is the part of a connection that most do without: an idle connection should be small.
 type extension struct {
 	handler atomic.Pointer[handlerBox] // SetHandler
+	topics  atomic.Pointer[topicSet]   // Subscribe
 
 	mu      sync.Mutex
 	arrived sync.Cond     // something has come to the inbox, or nothing will any more

@@ -16,6 +16,7 @@ type Shard struct {
 	loop     *loop.Loop
 	messages atomic.Int64
 	count    atomic.Int64
+	topics   shardTopics
 
 	mu       sync.Mutex
 	first    *WSConnection

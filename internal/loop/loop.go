@@ -35,6 +35,7 @@ type Config struct {
 
 const (
 	defaultSlots      = 1 << 20
+	defaultHighWater  = 1 << 20
 	defaultQueueLimit = 64 << 20
 )
 
@@ -52,12 +53,13 @@ type Loop struct {
 	core   *csrc.Loop
 	shared *csrc.Shared
 	pool   *Pool
-	limit  uint64
+	limit  uint64 // Config.QueueLimit
 	cpus   []int
 	asked  csrc.Backend
 	log    *slog.Logger
 
-	runOnly bool
+	highWater uint64
+	runOnly   bool
 
 	owner   atomic.Uintptr // gid of the goroutine that is driving; 0: none, or not known
 	driving atomic.Bool    // somebody is, or has torn the loop down
@@ -108,6 +110,9 @@ func New(cfg Config) (*Loop, error) {
 	if l.limit == 0 {
 		l.limit = defaultQueueLimit
 	}
+	if l.highWater = uint64(cfg.HighWater); l.highWater == 0 {
+		l.highWater = defaultHighWater
+	}
 	if l.log == nil {
 		l.log = slog.Default()
 	}
@@ -116,7 +121,7 @@ func New(cfg Config) (*Loop, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer pool.Close() // the loop remains its user
+		defer pool.release() // the loop remains its user, the only one
 		l.pool = pool
 	}
 	if cfg.Pool != nil && cfg.Pool.closed.Load() || !l.pool.acquire() {

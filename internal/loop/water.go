@@ -1,0 +1,26 @@
+package loop
+
+import (
+	"sync/atomic"
+
+	"github.com/momentics/hioload-ws/csrc"
+)
+
+// HighWater is how many bytes of unsent output make the loop stop reading a stream.
+func (l *Loop) HighWater() uint64 { return l.highWater }
+
+// Stalled tells whether the core has that many bytes that the kernel has not taken: then csrc.EvDrain is going to
+// come, or the end. To be called on the loop's goroutine; what was sent in this turn the core has not seen yet.
+func (c *Conn) Stalled() bool {
+	if _, err := c.open(kindStream); err != nil {
+		return false
+	}
+	return atomic.LoadUint64(&c.stats.Queued) >= c.loop.highWater
+}
+
+// IsClient tells whether Upgrade has made it a WebSocket's client.
+func (c *Conn) IsClient() bool { return c.state.Load()&isClient != 0 }
+
+// Block is what the bytes lie in, nil when that is Go memory: for Conn.SendEncoded, as long as the Buffer is not
+// released.
+func (b *Buffer) Block() *csrc.Block { return b.block }
