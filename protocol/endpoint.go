@@ -72,7 +72,7 @@ type Endpoint struct {
 
 // NewEndpoint returns an endpoint without shards. SetHandler has to be called before the first connection comes.
 func NewEndpoint(config EndpointConfig) *Endpoint {
-	config.Topics.complete()
+	config.Topics = config.Topics.complete()
 	return &Endpoint{config: config, drained: make(chan struct{})}
 }
 

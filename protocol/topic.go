@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -17,19 +18,34 @@ type TopicLimits struct {
 	WaitingBytes  int64 // of their payloads, unless there is only one [64 MiB]
 }
 
-// complete replaces zeros by defaults.
-func (l *TopicLimits) complete() {
+// complete returns l with defaults in place of zeros.
+func (l TopicLimits) complete() TopicLimits {
+	return TopicLimits{
+		PerConnection: cmp.Or(l.PerConnection, 1024),
+		Length:        cmp.Or(l.Length, 1024),
+		Levels:        cmp.Or(l.Levels, 32),
+		Waiting:       cmp.Or(l.Waiting, 65536),
+		WaitingBytes:  cmp.Or(l.WaitingBytes, 64<<20),
+	}
+}
+
+// Validate names a field that is negative. Errors match api.ErrInvalidArgument.
+func (l TopicLimits) Validate() error {
 	for _, field := range []struct {
-		value     *int
-		otherwise int
-	}{{&l.PerConnection, 1024}, {&l.Length, 1024}, {&l.Levels, 32}, {&l.Waiting, 65536}} {
-		if *field.value == 0 {
-			*field.value = field.otherwise
+		name  string
+		value int64
+	}{
+		{"PerConnection", int64(l.PerConnection)},
+		{"Length", int64(l.Length)},
+		{"Levels", int64(l.Levels)},
+		{"Waiting", int64(l.Waiting)},
+		{"WaitingBytes", l.WaitingBytes},
+	} {
+		if field.value < 0 {
+			return fmt.Errorf("protocol: TopicLimits.%s is %d: %w", field.name, field.value, api.ErrInvalidArgument)
 		}
 	}
-	if l.WaitingBytes == 0 {
-		l.WaitingBytes = 64 << 20
-	}
+	return nil
 }
 
 // Wildcards, each of which is a whole level of a pattern.
@@ -38,16 +54,16 @@ const (
 	anyRest  = "#" // all levels from here on, none included; the last of a pattern
 )
 
-// checkTopic tells what makes a name impossible to publish to. Errors match api.ErrInvalidArgument.
-func (l *TopicLimits) checkTopic(topic string) error {
+// CheckTopic tells what makes a name impossible to publish to. Errors match api.ErrInvalidArgument.
+func (l TopicLimits) CheckTopic(topic string) error {
 	if i := strings.IndexAny(topic, anyLevel+anyRest); i >= 0 {
 		return badTopic("topic", topic, fmt.Sprintf("has the wildcard %q, which only patterns may have", topic[i]))
 	}
 	return l.checkName("topic", topic)
 }
 
-// checkPattern tells what makes a pattern impossible to subscribe to. Errors match api.ErrInvalidArgument.
-func (l *TopicLimits) checkPattern(pattern string) error {
+// CheckPattern tells what makes a pattern impossible to subscribe to. Errors match api.ErrInvalidArgument.
+func (l TopicLimits) CheckPattern(pattern string) error {
 	if err := l.checkName("pattern", pattern); err != nil {
 		return err
 	}
@@ -65,7 +81,8 @@ func (l *TopicLimits) checkPattern(pattern string) error {
 }
 
 // checkName checks what topics and patterns have in common.
-func (l *TopicLimits) checkName(kind, name string) error {
+func (l TopicLimits) checkName(kind, name string) error {
+	l = l.complete()
 	switch {
 	case name == "":
 		return fmt.Errorf("protocol: empty %s: %w", kind, api.ErrInvalidArgument)

@@ -1,5 +1,7 @@
 package protocol
 
+import "cmp"
+
 // backlog is what waits for a slow subscriber, oldest first. It holds a reference to each message. The loop's.
 type backlog struct {
 	action SlowAction
@@ -27,7 +29,7 @@ const (
 )
 
 func newBacklog(p TopicPolicy) *backlog {
-	q := &backlog{action: p.Slow, limit: p.Queue}
+	q := &backlog{action: p.Slow, limit: cmp.Or(p.Queue, defaultTopicQueue)}
 	if p.Slow == SlowKeepLatest {
 		q.latest = make(map[string]uint64)
 	}

@@ -20,7 +20,7 @@ type Broker interface {
 // publishes to its own subscribers. It is called once, before the first connection comes; leave when the last has gone.
 func (e *Endpoint) Join(b Broker) (leave func(), err error) {
 	leave, err = b.Subscribe(func(topic string, opcode byte, payload []byte) error {
-		if err := e.config.Topics.checkTopic(topic); err != nil {
+		if err := e.config.Topics.CheckTopic(topic); err != nil {
 			return err
 		}
 		if err := checkMessage(opcode, payload); err != nil {

@@ -51,7 +51,7 @@ func (x *topicIndex) join(pattern string, s *Shard) *topicMembers {
 func (x *topicIndex) policy(pattern string) TopicPolicy {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	policy := TopicPolicy{Queue: defaultTopicQueue}
+	var policy TopicPolicy
 	x.policies.match(pattern, func(p TopicPolicy) bool {
 		policy = p
 		return false // it is the most specific

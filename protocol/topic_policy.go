@@ -27,16 +27,14 @@ const (
 	maxTopicQueue     = 65536
 )
 
-// check tells what is wrong with it, and replaces a zero Queue.
-func (p *TopicPolicy) check() error {
+// Validate names a field that is out of its bounds. Errors match api.ErrInvalidArgument.
+func (p TopicPolicy) Validate() error {
 	switch {
 	case p.Slow > SlowKeepLatest:
 		return fmt.Errorf("protocol: TopicPolicy.Slow is %d: %w", p.Slow, api.ErrInvalidArgument)
 	case p.Queue < 0 || p.Queue > maxTopicQueue:
 		return fmt.Errorf("protocol: TopicPolicy.Queue is %d, not 0 to %d: %w", p.Queue, maxTopicQueue,
 			api.ErrInvalidArgument)
-	case p.Queue == 0:
-		p.Queue = defaultTopicQueue
 	}
 	return nil
 }
@@ -45,10 +43,10 @@ func (p *TopicPolicy) check() error {
 // nothing which this one does not. Of several that cover a pattern the most specific counts; where none does, the zero
 // TopicPolicy does. Any goroutine. Errors match api.ErrInvalidArgument.
 func (e *Endpoint) SetTopicPolicy(pattern string, p TopicPolicy) error {
-	if err := e.config.Topics.checkPattern(pattern); err != nil {
+	if err := e.config.Topics.CheckPattern(pattern); err != nil {
 		return err
 	}
-	if err := p.check(); err != nil {
+	if err := p.Validate(); err != nil {
 		return err
 	}
 	e.topics.mu.Lock()

@@ -21,7 +21,7 @@ var errPublications = fmt.Errorf("protocol: too many publications wait for a loo
 // sent; api.ErrResourceExhausted when too much waits for one of the loops (TopicLimits), or memory is short: then
 // nobody gets it. Those of a broker are returned as they are.
 func (e *Endpoint) Publish(topic string, opcode byte, p []byte) (subscriptions int, err error) {
-	if err := e.config.Topics.checkTopic(topic); err != nil {
+	if err := e.config.Topics.CheckTopic(topic); err != nil {
 		return 0, err
 	}
 	if err := checkMessage(opcode, p); err != nil {
@@ -36,7 +36,7 @@ func (e *Endpoint) Publish(topic string, opcode byte, p []byte) (subscriptions i
 
 // PublishPrepared is Publish for a message that has been prepared, and remains the caller's.
 func (e *Endpoint) PublishPrepared(topic string, m *PreparedMessage) (subscriptions int, err error) {
-	if err := e.config.Topics.checkTopic(topic); err != nil {
+	if err := e.config.Topics.CheckTopic(topic); err != nil {
 		return 0, err
 	}
 	if !m.acquire() {

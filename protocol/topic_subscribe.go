@@ -44,7 +44,7 @@ type topicSet struct {
 // api.ErrResourceExhausted when the connection has too many, api.ErrTransportClosed when it is closing or closed.
 func (c *WSConnection) Subscribe(pattern string, options ...SubscribeOption) error {
 	e := c.shard.endpoint
-	if err := e.config.Topics.checkPattern(pattern); err != nil {
+	if err := e.config.Topics.CheckPattern(pattern); err != nil {
 		return err
 	}
 	var chosen subscribeOptions
@@ -54,7 +54,7 @@ func (c *WSConnection) Subscribe(pattern string, options ...SubscribeOption) err
 	policy := e.topics.policy(pattern)
 	if chosen.policy != nil {
 		policy = *chosen.policy
-		if err := policy.check(); err != nil {
+		if err := policy.Validate(); err != nil {
 			return err
 		}
 	}

@@ -12,15 +12,9 @@ import (
 	"github.com/momentics/hioload-ws/api"
 )
 
-func defaultLimits() *TopicLimits {
-	limits := new(TopicLimits)
-	limits.complete()
-	return limits
-}
-
 // A name that can't be is refused with an error that says what is wrong with it.
 func TestTopicNames(t *testing.T) {
-	limits := &TopicLimits{Length: 20, Levels: 4}
+	limits := TopicLimits{Length: 20, Levels: 4}
 	for _, test := range []struct {
 		name           string
 		topic, pattern string // part of the error; "": good
@@ -51,8 +45,8 @@ func TestTopicNames(t *testing.T) {
 			err  error
 			want string
 		}{
-			"topic":   {limits.checkTopic(test.name), test.topic},
-			"pattern": {limits.checkPattern(test.name), test.pattern},
+			"topic":   {limits.CheckTopic(test.name), test.topic},
+			"pattern": {limits.CheckPattern(test.name), test.pattern},
 		} {
 			switch {
 			case check.want == "" && check.err != nil:
@@ -194,7 +188,7 @@ func TestTopicPolicyOfPatterns(t *testing.T) {
 			t.Errorf("%s: got %v", what, err)
 		}
 	}
-	if got := NewEndpoint(EndpointConfig{}).topics.policy("a"); got != (TopicPolicy{Queue: defaultTopicQueue}) {
+	if got := NewEndpoint(EndpointConfig{}).topics.policy("a"); got != (TopicPolicy{}) {
 		t.Errorf("by default: %+v", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/momentics/hioload-ws/api"
 	"github.com/momentics/hioload-ws/internal/loop"
 	"github.com/momentics/hioload-ws/internal/numa"
+	"github.com/momentics/hioload-ws/protocol"
 )
 
 // Config says how a server works. DefaultConfig gives the values in brackets; in a Config made by hand a zero stands
@@ -88,6 +89,12 @@ type Config struct {
 	// HTTP serves the ordinary HTTP requests that come to the port and match no pattern given to Handle, over package
 	// net/http. nil: they are answered with 404, or with 426 on a server that has no patterns either [nil].
 	HTTP http.Handler
+
+	// Topics bounds what subscriptions and publications may cost [the values that protocol.TopicLimits names].
+	Topics protocol.TopicLimits
+
+	// Broker carries what is published to other servers, and from them. nil: there are none [nil].
+	Broker protocol.Broker
 }
 
 // DefaultConfig returns a new Config with the default values.
@@ -178,6 +185,9 @@ func (c *Config) validate() error {
 				api.ErrInvalidArgument)
 		}
 	}
+	if err := c.Topics.Validate(); err != nil {
+		return fmt.Errorf("server: Config.Topics: %w", err)
+	}
 	if err := loop.CheckBackend(c.Backend); err != nil {
 		return fmt.Errorf("server: %w (%w)", err, api.ErrInvalidArgument)
 	}
@@ -233,5 +243,6 @@ func (c *Config) settings() map[string]any {
 		"config.spin":             c.Spin,
 		"config.busy_poll":        c.BusyPoll,
 		"config.huge_pages":       c.HugePages,
+		"config.topics":           fmt.Sprintf("%+v", c.Topics),
 	}
 }

@@ -38,6 +38,11 @@
 //	http.connections                     connections handed over to net/http so far
 //	http.requests                        requests that it has served
 //	messages.received                    messages passed to handlers
+//	topics.subscriptions                 there are now
+//	topics.published, topics.refused     messages published; refused because too much waited for a loop
+//	topics.delivered                     messages given to subscribers' connections
+//	topics.slow_closed                   connections closed because they did not take what they subscribe to
+//	topics.dropped, topics.replaced      messages not sent to slow subscribers; that gave way to later ones
 //	bytes.received, bytes.sent           with all framing and handshakes
 //	handler.errors, handler.panics       returned by handlers; raised by handlers, recovered by middleware or not
 //	handler.processed                    calls of handlers, if adapters.HandlerMetricsMiddleware is in use

@@ -94,6 +94,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"ShutdownTimeout is -1s":       func(c *Config) { c.ShutdownTimeout = -time.Second },
 		"NUMANode is -2":               func(c *Config) { c.NUMANode = -2 },
 		"NUMANode is 12345":            func(c *Config) { c.NUMANode = 12345 },
+		"TopicLimits.Levels is -3":     func(c *Config) { c.Topics.Levels = -3 },
 		"missing port in address":      func(c *Config) { c.ListenAddr = "nonsense" },
 		"WithExecutorWorkers(2000000)": nil,
 	} {

@@ -76,6 +76,7 @@ func (s *Server) build() error {
 		ReadTimeout:      s.config.ReadTimeout,
 		WriteTimeout:     s.config.WriteTimeout,
 		MaxConnections:   int64(s.config.MaxConnections),
+		Topics:           s.config.Topics,
 		Match:            s.match,
 		TakeOver:         s.web.takeOver,
 	}
@@ -105,7 +106,7 @@ func (s *Server) build() error {
 		s.shards = append(s.shards, s.endpoint.AddShard(l))
 	}
 	s.backend = backendOf(s.loops)
-	return nil
+	return s.buildTopics()
 }
 
 // spin lets each loop run on its goroutine.
@@ -236,6 +237,9 @@ func wait(ctx context.Context, done <-chan struct{}) bool {
 
 // dismantle frees everything. Handlers that do not return keep their loop or executor; there is no way to end them.
 func (s *Server) dismantle() {
+	if s.leaveBroker != nil {
+		s.leaveBroker()
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

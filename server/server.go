@@ -20,6 +20,9 @@ var (
 
 	// ErrServerClosed is returned by a Run that comes after Shutdown. net.ErrClosed matches it.
 	ErrServerClosed = fmt.Errorf("server: has been shut down: %w", net.ErrClosed)
+
+	// ErrNotRunning is returned by what needs Run to have been called.
+	ErrNotRunning = errors.New("server: is not running yet")
 )
 
 // Times that are not configurable.
@@ -60,7 +63,10 @@ type Server struct {
 	acceptor *acceptor
 	affinity *adapters.AffinityAdapter // nil: the process is not bound
 
+	leaveBroker func() // nil: there is no broker
+
 	mu         sync.Mutex
+	policies   map[string]protocol.TopicPolicy // SetTopicPolicy before Run
 	phase      phase
 	listener   *net.TCPListener // until a loop has taken it over
 	middleware []Middleware

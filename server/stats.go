@@ -42,6 +42,7 @@ func (s *Server) addStats(stats map[string]any) {
 	} {
 		stats[key] = value
 	}
+	addTopics(stats, e.Topics)
 	s.addLoops(stats)
 }
 
