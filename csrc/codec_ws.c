@@ -36,7 +36,7 @@ static void send_control(hl_loop *l, hl_stream *s, uint8_t opcode, const void *p
 {
     uint8_t frame[2 + HL_WS_MASK_SIZE + HL_WS_MAX_CONTROL];
     const uint8_t *mask = NULL;
-    if (s->ws.client && (mask = new_mask(l, s)) == NULL)
+    if (s->client && (mask = new_mask(l, s)) == NULL)
         return;
     size_t header = hl_ws_header_write(frame, opcode, 1, len, mask);
     if (len > 0)
@@ -48,6 +48,21 @@ static void send_control(hl_loop *l, hl_stream *s, uint8_t opcode, const void *p
         no_memory(l, s);
 }
 
+static hl_ws *put_aside(const hl_stream *s)
+{
+    return (hl_ws *)hl_block_data(s->aside);
+}
+
+/* Gives up the decoder that was put aside, with what it holds. Behind the peer's close frame there is none. */
+static void forget(hl_loop *l, hl_stream *s)
+{
+    if (s->aside == NULL || s->close_code != 0)
+        return;
+    hl_ws_fini(put_aside(s), l->cache);
+    hl_cache_unref(l->cache, s->aside);
+    s->aside = NULL;
+}
+
 static void keep_reason(hl_loop *l, hl_stream *s, const hl_ws_item *item)
 {
     if (item->len == 0)
@@ -57,7 +72,7 @@ static void keep_reason(hl_loop *l, hl_stream *s, const hl_ws_item *item)
         return; /* a reason is a comfort */
     *(uint64_t *)hl_block_data(b) = item->len;
     memcpy(hl_block_data(b) + sizeof(uint64_t), item->data, item->len);
-    s->reason = b;
+    s->aside = b;
 }
 
 /* Tells the owner that the peer sends no more, and gives it close_ms to answer. */
@@ -65,13 +80,12 @@ static void tell_end(hl_loop *l, hl_stream *s, uint16_t code)
 {
     s->end_told = 1;
     hl__event(l, &s->slot, HL_EV_END)->flags = code;
-    s->close_by = l->now + l->config.close_ms;
-    s->close_cap = s->close_by;
-    hl__rearm(l, s);
+    hl__goodbye(l, s, HL_GOODBYE_OWNER);
 }
 
 static void peer_closed(hl_loop *l, hl_stream *s, const hl_ws_item *item)
 {
+    forget(l, s);
     s->close_code = item->code;
     keep_reason(l, s, item);
     if (s->state == HL_CLOSING) {
@@ -138,23 +152,71 @@ static void fail(hl_loop *l, hl_stream *s, int error)
     tell_end(l, s, 1006);
 }
 
-static void input(hl_loop *l, hl_stream *s)
+/* The decoder for what comes next: the one put aside in the middle of something, else the loop's own, as new. */
+static hl_ws *decoder(hl_loop *l, hl_stream *s)
 {
-    while (s->in_len > 0 && !(s->pauses & (uint8_t)~HL_PAUSE_END) && s->close_code == 0 && s->state <= HL_CLOSING) {
-        if (hl__room(l) == 0)
-            return;
+    if (s->aside != NULL)
+        return put_aside(s);
+    hl_ws_init(&l->ws, &(hl_ws_config){s->max_message, s->client, s->streamed});
+    return &l->ws;
+}
+
+/* Puts the loop's decoder aside when it is in the middle of something. HL_WS_ENOMEM. */
+static int keep(hl_loop *l, hl_stream *s)
+{
+    if (hl_ws_idle(&l->ws))
+        return 0;
+    s->aside = hl_cache_get(l->cache, sizeof(hl_ws));
+    if (s->aside == NULL)
+        return HL_WS_ENOMEM;
+    *put_aside(s) = l->ws;
+    return 0;
+}
+
+/* After decoding, which ended in `r`: the decoder is kept if it is needed any more. */
+static void settle(hl_loop *l, hl_stream *s, hl_ws *ws, int r)
+{
+    int over = r < 0 || s->slot.ended || s->close_code != 0;
+    if (ws == &l->ws) {
+        if (!over)
+            r = keep(l, s);
+        if (over || r < 0)
+            hl_ws_fini(ws, l->cache);
+    } else if (r < 0 || (!over && hl_ws_idle(ws))) {
+        forget(l, s);
+    }
+    if (r < 0)
+        fail(l, s, r);
+}
+
+static int wants_input(const hl_stream *s)
+{
+    return s->in_len > 0 && !(s->pauses & (uint8_t)~HL_PAUSE_END) && s->close_code == 0 && s->state <= HL_CLOSING &&
+           !s->slot.ended;
+}
+
+static void decode(hl_loop *l, hl_stream *s)
+{
+    hl_ws *ws = decoder(l, s);
+    int r;
+    do {
         hl_ws_input in = {s->in_data, s->in_len};
         hl_ws_item item;
-        int r = hl_ws_next(&s->ws, l->cache, &in, &item);
+        r = hl_ws_next(ws, l->cache, &in, &item);
         s->in_data = in.data;
-        s->in_len = in.len;
+        s->in_len = (uint32_t)in.len;
         if (r == HL_WS_ITEM)
             take(l, s, &item);
-        else if (r < 0)
-            fail(l, s, r);
-        if (s->slot.ended)
-            return;
-    }
+    } while (r >= 0 && wants_input(s) && hl__room(l) > 0);
+    settle(l, s, ws, r);
+}
+
+static void input(hl_loop *l, hl_stream *s)
+{
+    if (wants_input(s) && hl__room(l) > 0)
+        decode(l, s);
+    if (s->slot.ended)
+        return;
     if (s->close_code != 0)
         s->in_len = 0; /* bytes behind a close frame are ignored (5.5.1) */
     if (s->in_len == 0 && s->pauses & HL_PAUSE_END && s->state == HL_OPEN && !s->end_told && hl__room(l) > 0)
@@ -163,19 +225,22 @@ static void input(hl_loop *l, hl_stream *s)
 
 static int64_t room(hl_loop *l, hl_stream *s, uint8_t **where, hl_block **block)
 {
-    int64_t n = hl_ws_room(&s->ws, l->cache, where);
-    *block = s->ws.message;
+    if (s->aside == NULL || s->close_code != 0)
+        return 0;
+    hl_ws *ws = put_aside(s);
+    int64_t n = hl_ws_room(ws, l->cache, where);
+    *block = ws->message;
     return n;
 }
 
 static void filled(hl_loop *l, hl_stream *s, size_t n)
 {
+    hl_ws *ws = put_aside(s); /* room() has found it */
     hl_ws_item item;
-    int r = hl_ws_filled(&s->ws, l->cache, n, &item);
+    int r = hl_ws_filled(ws, l->cache, n, &item);
     if (r == HL_WS_ITEM)
         take(l, s, &item);
-    else if (r < 0)
-        fail(l, s, r);
+    settle(l, s, ws, r);
 }
 
 /* Queues one frame with the payload of op, which is masked already if it has to be. */
@@ -225,7 +290,7 @@ static void send(hl_loop *l, hl_stream *s, const hl_op *op)
     int r;
     if (op->flags & HL_ENCODED)
         r = hl__output_add(l, s, op->block, op->data, op->len, NULL, 0);
-    else if (s->ws.client)
+    else if (s->client)
         r = send_masked(l, s, op, op->kind);
     else
         r = send_frame(l, s, op, op->kind, NULL);
@@ -266,17 +331,12 @@ static int close_frame(hl_loop *l, hl_stream *s, int32_t code, const void *reaso
         size += len;
     }
     send_control(l, s, HL_WS_CLOSE, payload, size);
-    if (s->ws.client) { /* the server closes the connection first (7.1.1) */
+    if (s->client) { /* the server closes the connection first (7.1.1) */
         s->patient = 1;
         if (s->close_code != 0)
             s->pauses &= (uint8_t)~HL_PAUSE_END;
     }
     return s->close_code == 0 && s->fail_code == 0;
-}
-
-static void fini(hl_loop *l, hl_stream *s)
-{
-    hl_ws_fini(&s->ws, l->cache);
 }
 
 const hl_codec hl__codec_ws = {
@@ -287,5 +347,5 @@ const hl_codec hl__codec_ws = {
     .send = send,
     .close = close_frame,
     .ping = ping,
-    .fini = fini,
+    .fini = forget,
 };

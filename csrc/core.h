@@ -43,16 +43,16 @@ enum {
 struct hl_slot {
     hl_slot_head head;
     int fd;
-    uint8_t kind;
-    uint8_t listed;     /* bit per HL_LIST_* */
-    uint8_t notices;    /* HL_NOTICE_* */
-    uint8_t ended;      /* descriptor gone; only notices are left to send */
-    uint32_t poll_mask; /* backend's: what the kernel is asked for */
-    uint32_t poll_want; /* backend's: what a watch asks for */
-    int32_t result;     /* of HL_EV_CLOSED, or of HL_EV_ACCEPT_ERROR */
+    uint8_t kind : 4;
+    uint8_t poll_want : 4;   /* backend's: what a watch asks for */
+    uint8_t listed;          /* bit per HL_LIST_* */
+    uint8_t notices;         /* HL_NOTICE_* */
+    uint8_t ended;           /* descriptor gone; only notices are left to send */
+    uint32_t poll_mask;      /* backend's: what the kernel is asked for */
+    int32_t result;          /* of HL_EV_CLOSED, or of HL_EV_ACCEPT_ERROR */
+    uint32_t next[HL_LISTS]; /* index of the slot behind this one, while there is one */
     uint64_t user;
     hl_timer timer;
-    hl_slot *next[HL_LISTS];
 };
 
 typedef struct hl_list {
@@ -96,43 +96,57 @@ enum {
     HL_QUIESCE_READING
 };
 
-typedef struct hl_codec hl_codec;
+/* Whose turn it is to end an orderly close. */
+enum {
+    HL_GOODBYE_NONE = 0,
+    HL_GOODBYE_OWNER, /* the peer has ended, the owner is to answer: within close_ms */
+    HL_GOODBYE_BOTH   /* under way: bytes that move put its end off */
+};
 
+/*
+ * Most streams are idle, and there may be many: what they need only now and then lies elsewhere or in bits. 32-bit
+ * times are the low half of the loop's clock, in ms.
+ */
 struct hl_stream {
     hl_slot slot;
-    const hl_codec *codec;
     hl_stream_stats stats; /* written by the loop with relaxed atomic stores, read by anyone */
     hl_chunk *out_first, *out_last;
     hl_block *in_block; /* bytes received and not yet taken by the codec */
     uint8_t *in_data;
-    uint64_t in_len;
-    hl_block *in_next, *in_last;       /* received behind that: blocks linked by their spare words, with a reference */
-    uint64_t once;                     /* deadline, ms; 0: none */
-    uint64_t close_by;                 /* deadline of an orderly close, ms; 0: none */
-    uint64_t close_cap;                /* ... however the output moves */
-    uint32_t read_ms, write_ms;        /* HL_DEADLINE_READ, HL_DEADLINE_WRITE; 0: off */
-    uint32_t ping_ms;                  /* HL_DEADLINE_PING; 0: off */
-    uint32_t pinged;                   /* when, low 32 bits of the loop's clock, ms */
-    uint32_t last_received, last_sent; /* low 32 bits of the loop's clock, ms */
-    uint32_t fed;                      /* turn in which the codec last got input, low 32 bits */
-    uint32_t quiesce_left;             /* bytes still to be read before HL_EV_QUIET */
-    uint16_t fail_code;                /* what to close with after a violation; 0: there was none */
-    uint16_t close_code;               /* the peer's; 0: none came */
+    hl_block *in_last; /* what was received behind that: the last of a ring of blocks, with a reference to each */
+    uint32_t in_len;
+    uint32_t fed; /* turn in which the codec last got input, low 32 bits */
+    uint32_t last_received, last_sent;
+    uint8_t codec; /* HL_CODEC_* */
     uint8_t pauses;
     uint8_t state;
     uint8_t stalled; /* the kernel takes no more output for now */
-    uint8_t oneshot;
-    uint8_t quiescing;  /* HL_QUIESCE_* */
-    uint8_t above_high; /* has reached high_water and not yet fallen to low_water */
-    uint8_t lost;       /* output was lost */
-    uint8_t deaf;       /* the kernel takes no more output for good: it is discarded */
-    uint8_t in_held;    /* in_block has a reference of ours */
-    uint8_t end_told;   /* HL_EV_END has been sent */
-    uint8_t patient;    /* the peer is to close the connection, also after the goodbyes of both sides */
-    int32_t in_end;     /* 1: the end has come behind what waits; negative: the error that did */
-    hl_block *reason;   /* the peer's close reason: its length, then its bytes */
-    hl_ws ws;
+    uint8_t in_held; /* in_block has a reference of ours */
+    uint8_t oneshot : 1;
+    uint8_t above_high : 1; /* has reached high_water and not yet fallen to low_water */
+    uint8_t lost : 1;       /* output was lost */
+    uint8_t deaf : 1;       /* the kernel takes no more output for good: it is discarded */
+    uint8_t end_told : 1;   /* HL_EV_END has been sent */
+    uint8_t patient : 1;    /* the peer is to close the connection, also after the goodbyes of both sides */
+    uint8_t client : 1;     /* hl_ws_config, as the next is */
+    uint8_t streamed : 1;
+    uint8_t quiescing : 4; /* HL_QUIESCE_* */
+    uint8_t goodbye : 4;   /* HL_GOODBYE_* */
+    uint64_t max_message;  /* hl_ws_config */
+    hl_block *aside;    /* WebSocket: the decoder, in the middle of a frame or message; after the peer's close frame the
+                           reason that it gave: its length, then its bytes */
+    uint16_t fail_code; /* what to close with after a violation; 0: there was none */
+    uint16_t close_code;                /* the peer's; 0: none came */
+    int32_t in_end;                     /* 1: the end has come behind what waits; negative: the error that did */
+    uint64_t once;                      /* deadline, ms; 0: none */
+    uint32_t read_ms, write_ms;         /* HL_DEADLINE_READ, HL_DEADLINE_WRITE; 0: off */
+    uint32_t ping_ms;                   /* HL_DEADLINE_PING; 0: off */
+    uint32_t pinged;                    /* when */
+    uint32_t goodbye_began, close_from; /* when an orderly close began, and its present step */
+    uint32_t quiesce_left;              /* bytes still to be read before HL_EV_QUIET */
 };
+
+_Static_assert(sizeof(hl_stream) <= 272, "15,000 idle ones count: TestIdleMemory in tests/e2e");
 
 /* ------------------------------------------------------------------ codecs */
 
@@ -142,7 +156,7 @@ struct hl_stream {
  * received where they belong (hl_ws.h), in *block; room may be NULL. close() says goodbye; it returns 1 when the peer's
  * goodbye is to be awaited, 0 when there is none. Files that implement it know no backend and no descriptor.
  */
-struct hl_codec {
+typedef struct hl_codec {
     const char *name;
     void (*input)(hl_loop *l, hl_stream *s);
     int64_t (*room)(hl_loop *l, hl_stream *s, uint8_t **where, hl_block **block);
@@ -151,10 +165,14 @@ struct hl_codec {
     int (*close)(hl_loop *l, hl_stream *s, int32_t code, const void *reason, size_t len);
     void (*ping)(hl_loop *l, hl_stream *s); /* asks the peer for a sign of life; may be NULL */
     void (*fini)(hl_loop *l, hl_stream *s);
-};
+} hl_codec;
 
 extern const hl_codec hl__codec_raw;
 extern const hl_codec hl__codec_ws;
+static inline const hl_codec *hl__codec(const hl_stream *s)
+{
+    return s->codec == HL_CODEC_WS ? &hl__codec_ws : &hl__codec_raw;
+}
 
 /* ------------------------------------------------------------------ backends */
 
@@ -208,6 +226,7 @@ struct hl_loop {
     int broken;                     /* error the backend ended with */
     uint32_t nudged;                /* atomic: hl_loop_wake was called since the last wait */
     hl_spin spin;
+    hl_ws ws;                           /* the decoder of whatever stream is being fed, between its frames */
     uint8_t masks[64][HL_WS_MASK_SIZE]; /* random, for frames that a client sends; used from the end */
     uint32_t masks_left;
     hl_loop_stats stats;
@@ -284,6 +303,7 @@ void hl__output_failed(hl_loop *l, hl_stream *s, int error); /* sending has ende
 void hl__stream_release(hl_loop *l, hl_stream *s);           /* gives back all it holds */
 
 /* deadline.c */
+void hl__goodbye(hl_loop *l, hl_stream *s, uint8_t whose); /* an orderly close begins: HL_GOODBYE_* */
 void hl__deadline(hl_loop *l, hl_stream *s, const hl_op *op);
 void hl__rearm(hl_loop *l, hl_stream *s);
 void hl__stream_timer(hl_loop *l, hl_stream *s);
@@ -295,7 +315,7 @@ void hl__resume(hl_loop *l, hl_stream *s, uint8_t why);
 void hl__stream_input(hl_loop *l, hl_stream *s);
 static inline int hl__input_waits(const hl_stream *s)
 {
-    return s->in_len > 0 || s->in_next != NULL;
+    return s->in_len > 0 || s->in_last != NULL;
 }
 /* Where a backend may put what it receives next: up to two pieces; returns how many, 0 when memory is short (the stream
  * has then been ended). *direct is the length of the first piece when it belongs to the codec, else 0. */

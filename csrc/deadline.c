@@ -8,6 +8,8 @@
 
 #include <errno.h>
 
+#define CLOSE_CAP 12 /* an orderly close lasts at most this many times close_ms */
+
 void hl__deadline(hl_loop *l, hl_stream *s, const hl_op *op)
 {
     uint64_t ms = op->len;
@@ -28,7 +30,7 @@ void hl__deadline(hl_loop *l, hl_stream *s, const hl_op *op)
 }
 
 /* The time at which `interval` ms will have passed since `since` (low 32 bits of the clock). */
-static uint64_t due(const hl_loop *l, uint32_t since, uint32_t interval)
+static uint64_t due(const hl_loop *l, uint32_t since, uint64_t interval)
 {
     return l->now - (uint32_t)((uint32_t)l->now - since) + interval + 1; /* + 1: see hl__after */
 }
@@ -36,13 +38,16 @@ static uint64_t due(const hl_loop *l, uint32_t since, uint32_t interval)
 /* When the orderly close is over; bytes that move put it off up to the cap. */
 static uint64_t close_deadline(const hl_loop *l, const hl_stream *s)
 {
-    uint64_t by = s->close_by;
+    uint64_t by = due(l, s->close_from, l->config.close_ms);
+    if (s->goodbye == HL_GOODBYE_OWNER)
+        return by;
     if (s->stats.queued > 0 && due(l, s->last_sent, l->config.close_ms) > by)
         by = due(l, s->last_sent, l->config.close_ms);
     /* A peer that is in the middle of a message when we close cannot answer before its end. */
     if (s->state == HL_CLOSING && due(l, s->last_received, l->config.close_ms) > by)
         by = due(l, s->last_received, l->config.close_ms);
-    return by < s->close_cap ? by : s->close_cap;
+    uint64_t cap = due(l, s->goodbye_began, (uint64_t)CLOSE_CAP * l->config.close_ms);
+    return by < cap ? by : cap;
 }
 
 /* When the peer has been silent for long enough to be asked for a sign of life. */
@@ -57,14 +62,21 @@ static void ping(hl_loop *l, hl_stream *s)
 {
     s->pinged = (uint32_t)l->now;
     /* A peer that does not take what waits for it would not take a ping either. */
-    if (s->state == HL_OPEN && s->codec->ping != NULL && s->stats.queued == 0)
-        s->codec->ping(l, s);
+    if (s->state == HL_OPEN && hl__codec(s)->ping != NULL && s->stats.queued == 0)
+        hl__codec(s)->ping(l, s);
+}
+
+void hl__goodbye(hl_loop *l, hl_stream *s, uint8_t whose)
+{
+    s->goodbye = whose & 0x0f;
+    s->goodbye_began = s->close_from = (uint32_t)l->now;
+    hl__rearm(l, s);
 }
 
 void hl__rearm(hl_loop *l, hl_stream *s)
 {
     uint64_t next = UINT64_MAX;
-    if (s->close_by != 0)
+    if (s->goodbye != HL_GOODBYE_NONE)
         next = close_deadline(l, s);
     if (s->once != 0 && s->once < next)
         next = s->once;
@@ -82,12 +94,12 @@ void hl__rearm(hl_loop *l, hl_stream *s)
 
 void hl__stream_timer(hl_loop *l, hl_stream *s)
 {
-    if (s->close_by != 0 && close_deadline(l, s) <= l->now) {
+    if (s->goodbye != HL_GOODBYE_NONE && close_deadline(l, s) <= l->now) {
         if (s->state != HL_OPEN) {
             hl__end(l, &s->slot, s->state == HL_LINGERING ? 0 : -ETIMEDOUT);
             return;
         }
-        s->close_by = 0;
+        s->goodbye = HL_GOODBYE_NONE;
         hl__stream_close(l, s, 0, NULL, 0); /* the owner has not answered HL_EV_END */
         if (s->slot.ended)
             return;

@@ -93,26 +93,36 @@ size_t hl__recv_room(hl_loop *l, size_t want, uint8_t **where)
 
 /* ------------------------------------------------------------------ lists */
 
+static void append(hl_list *to, hl_slot *s, int list)
+{
+    if (to->first == NULL)
+        to->first = s;
+    else
+        to->last->next[list] = s->head.index;
+    to->last = s;
+}
+
+static hl_slot *take_first(hl_loop *l, hl_list *from, int list)
+{
+    hl_slot *s = from->first;
+    if (s != NULL)
+        from->first = s == from->last ? NULL : hl__table_known(&l->table, s->next[list]);
+    return s;
+}
+
 void hl__list_add(hl_loop *l, hl_slot *s, int list)
 {
     if (s->listed & 1u << list)
         return;
     s->listed |= (uint8_t)(1u << list);
-    s->next[list] = NULL;
-    if (l->lists[list].first == NULL)
-        l->lists[list].first = s;
-    else
-        l->lists[list].last->next[list] = s;
-    l->lists[list].last = s;
+    append(&l->lists[list], s, list);
 }
 
 hl_slot *hl__list_take(hl_loop *l, int list)
 {
-    hl_slot *s = l->lists[list].first;
-    if (s != NULL) {
-        l->lists[list].first = s->next[list];
+    hl_slot *s = take_first(l, &l->lists[list], list);
+    if (s != NULL)
         s->listed &= (uint8_t) ~(1u << list);
-    }
     return s;
 }
 
@@ -133,13 +143,13 @@ static void closed_event(hl_loop *l, hl_slot *s)
         return;
     hl_stream *st = (hl_stream *)s;
     e->kind = st->lost;
-    if (st->codec != &hl__codec_ws)
+    if (st->codec != HL_CODEC_WS)
         return;
     e->flags = st->close_code ? st->close_code : 1006;
-    if (st->reason == NULL)
+    hl_block *reason = st->aside;
+    if (st->close_code == 0 || reason == NULL)
         return;
-    hl_block *reason = st->reason;
-    st->reason = NULL;
+    st->aside = NULL;
     e->len = *(uint64_t *)hl_block_data(reason);
     e->data = hl_block_data(reason) + sizeof(uint64_t);
     e->block = reason;
@@ -181,7 +191,7 @@ static void send_one(hl_loop *l, hl_slot *s)
 
 void hl__send_notices(hl_loop *l)
 {
-    hl_slot *later = NULL;
+    hl_list later = {0};
     while (hl__room(l) > 0) {
         hl_slot *s = hl__list_take(l, HL_LIST_NOTICE);
         if (s == NULL)
@@ -190,8 +200,7 @@ void hl__send_notices(hl_loop *l)
             s->notices &= HL_NOTICE_CLOSED;
         if (s->notices == HL_NOTICE_CLOSED && s->listed != 0) {
             /* still on a work list, which must not be left pointing at a free slot: after that list has been run */
-            s->next[HL_LIST_NOTICE] = later;
-            later = s;
+            append(&later, s, HL_LIST_NOTICE);
             continue;
         }
         uint8_t more = s->notices & (uint8_t)(s->notices - 1);
@@ -199,9 +208,6 @@ void hl__send_notices(hl_loop *l)
         if (more)
             hl__list_add(l, s, HL_LIST_NOTICE);
     }
-    while (later != NULL) {
-        hl_slot *s = later;
-        later = s->next[HL_LIST_NOTICE];
+    for (hl_slot *s; (s = take_first(l, &later, HL_LIST_NOTICE)) != NULL;)
         hl__list_add(l, s, HL_LIST_NOTICE);
-    }
 }

@@ -13,7 +13,8 @@
 #define DIRECT_MAX ((size_t)1 << 20) /* bytes received straight into one message at a time */
 #define COMPACT_SHARE 8              /* input that waits keeps a block of which it fills this part at least */
 
-/* A block of input that waits behind other input keeps what the stream needs to know in its spare words. */
+/* A block of input that waits behind other input keeps what the stream needs to know in its spare words. The last one's
+ * next is the first. */
 typedef struct waiting {
     hl_block *next;
     uint8_t *data;
@@ -41,11 +42,14 @@ static uint8_t *compact(hl_loop *l, hl_block **block, uint8_t *data, size_t n)
 /* Makes the next block that waits the current input. */
 static void next_input(hl_stream *s)
 {
-    hl_block *b = s->in_next;
-    s->in_next = waiting_in(b)->next;
+    hl_block *b = waiting_in(s->in_last)->next;
+    if (b == s->in_last)
+        s->in_last = NULL;
+    else
+        waiting_in(s->in_last)->next = waiting_in(b)->next;
     s->in_block = b;
     s->in_data = waiting_in(b)->data;
-    s->in_len = waiting_in(b)->len;
+    s->in_len = (uint32_t)waiting_in(b)->len;
     s->in_held = 1;
 }
 
@@ -55,7 +59,7 @@ void hl__drop_input(hl_loop *l, hl_stream *s)
         if (s->in_held)
             hl__drop(l, s->in_block); /* this turn's events may lie in it */
         s->in_held = 0;
-        if (s->in_next == NULL)
+        if (s->in_last == NULL)
             break;
         next_input(s);
     }
@@ -102,7 +106,7 @@ static void after_input(hl_loop *l, hl_stream *s)
         hl__pin(l, s->in_block); /* this turn's events may point into it */
     s->in_held = 0;
     s->in_block = NULL;
-    if (s->in_next != NULL) {
+    if (s->in_last != NULL) {
         next_input(s);
         if (s->pauses == 0)
             hl__list_add(l, &s->slot, HL_LIST_INPUT);
@@ -126,7 +130,7 @@ void hl__stream_input(hl_loop *l, hl_stream *s)
     if (s->slot.ended || s->pauses & (uint8_t)~HL_PAUSE_END)
         return;
     s->fed = (uint32_t)l->stats.turns;
-    s->codec->input(l, s);
+    hl__codec(s)->input(l, s);
     after_input(l, s);
     if (!s->slot.ended && !hl__input_waits(s) && s->pauses == 0)
         l->backend->resume(l, s);
@@ -141,7 +145,7 @@ static void short_of_memory(hl_loop *l, hl_stream *s)
 struct iovec hl__stream_straight(hl_loop *l, hl_stream *s, size_t least, hl_block **block)
 {
     uint8_t *where = NULL;
-    int64_t room = s->state <= HL_CLOSING && s->codec->room != NULL ? s->codec->room(l, s, &where, block) : 0;
+    int64_t room = s->state <= HL_CLOSING && hl__codec(s)->room != NULL ? hl__codec(s)->room(l, s, &where, block) : 0;
     if (room < 0)
         short_of_memory(l, s);
     if (room < (int64_t)least)
@@ -182,13 +186,13 @@ void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec *iov, size
     if (n > straight) {
         s->in_block = l->recv;
         s->in_data = iov[direct > 0].iov_base;
-        s->in_len = n - straight;
+        s->in_len = (uint32_t)(n - straight);
         l->recv_used += s->in_len;
     }
     if (straight > 0)
-        s->codec->filled(l, s, straight);
+        hl__codec(s)->filled(l, s, straight);
     if (s->in_len > 0)
-        s->codec->input(l, s);
+        hl__codec(s)->input(l, s);
     after_input(l, s);
 }
 
@@ -203,10 +207,8 @@ void hl__stream_took(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, s
     }
     if (s->pauses != 0 || s->in_len > 0)
         data = compact(l, &block, data, n);
-    *waiting_in(block) = (waiting){.data = data, .len = n};
-    if (s->in_next == NULL)
-        s->in_next = block;
-    else
+    *waiting_in(block) = (waiting){.next = s->in_last ? waiting_in(s->in_last)->next : block, .data = data, .len = n};
+    if (s->in_last != NULL)
         waiting_in(s->in_last)->next = block;
     s->in_last = block;
     if (s->in_len > 0)
@@ -219,7 +221,7 @@ void hl__stream_took(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, s
     }
     s->fed = (uint32_t)l->stats.turns;
     if (s->pauses == 0)
-        s->codec->input(l, s);
+        hl__codec(s)->input(l, s);
     after_input(l, s);
 }
 
@@ -251,7 +253,7 @@ void hl__stream_ended(hl_loop *l, hl_stream *s)
     else if (s->state == HL_CLOSING)
         hl__stream_finish(l, s);
     else if (s->state == HL_OPEN) {
-        s->codec->input(l, s);
+        hl__codec(s)->input(l, s);
         after_input(l, s);
     }
 }
@@ -291,6 +293,8 @@ int hl__prepend_input(hl_loop *l, hl_stream *s, const hl_op *op)
 {
     if (op->len == 0)
         return 0;
+    if (op->len > UINT32_MAX - s->in_len)
+        return -ENOMEM;
     if (s->in_len == 0) {
         hl_block_ref(op->block);
         s->in_block = op->block;
@@ -307,6 +311,6 @@ int hl__prepend_input(hl_loop *l, hl_stream *s, const hl_op *op)
         s->in_data = hl_block_data(both);
     }
     s->in_held = 1;
-    s->in_len += op->len;
+    s->in_len += (uint32_t)op->len;
     return 0;
 }

@@ -370,7 +370,7 @@ void hl_loop_free(hl_loop *l)
             continue;
         hl__end(l, s, 0);
         if (s->kind == HL_KIND_STREAM)
-            hl_block_unref(((hl_stream *)s)->reason);
+            hl_block_unref(((hl_stream *)s)->aside);
     }
     l->backend->close(l);
     free_memory(l);

@@ -56,7 +56,7 @@ static void stream_op(hl_loop *l, hl_stream *s, const hl_op *op)
     switch (op->code) {
     case HL_OP_SEND:
         if (s->state == HL_OPEN)
-            s->codec->send(l, s, op);
+            hl__codec(s)->send(l, s, op);
         else
             stale(l, op);
         break;

@@ -41,7 +41,7 @@ static int uring_attach(hl_loop *l, hl_slot *s, uint32_t readiness)
         return 0;
     }
     int r = hl_fd_pollable(s->fd);
-    s->poll_want = readiness;
+    s->poll_want = readiness & (HL_READABLE | HL_WRITABLE | HL_TROUBLE);
     if (r == 0 && readiness != 0)
         hl__uring_watch(l, s);
     return r;
@@ -54,9 +54,10 @@ static int uring_change(hl_loop *l, hl_slot *s, uint32_t readiness)
             hl__uring_accept(l, s);
         return 0;
     }
+    readiness &= HL_READABLE | HL_WRITABLE | HL_TROUBLE;
     if (readiness == s->poll_want)
         return 0;
-    s->poll_want = readiness;
+    s->poll_want = readiness & 0x0f;
     if (!(s->poll_mask & WATCHING)) {
         if (readiness != 0 && !(s->listed & 1u << HL_LIST_BACKEND))
             hl__uring_watch(l, s);

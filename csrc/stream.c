@@ -17,8 +17,6 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#define CLOSE_CAP 12 /* an orderly close lasts at most this many times close_ms */
-
 int hl__set_nonblocking(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
@@ -32,7 +30,7 @@ void hl__attach(hl_loop *l, hl_stream *s, const hl_op *op)
     s->slot.kind = HL_KIND_STREAM;
     s->slot.fd = op->arg;
     s->slot.user = op->user;
-    s->codec = &hl__codec_raw;
+    s->codec = HL_CODEC_RAW;
     s->oneshot = (op->flags & HL_ONESHOT) != 0;
     s->last_received = s->last_sent = (uint32_t)l->now;
     for (uint64_t *count = (uint64_t *)&s->stats; count < (uint64_t *)(&s->stats + 1); count++)
@@ -48,22 +46,19 @@ void hl__attach(hl_loop *l, hl_stream *s, const hl_op *op)
 
 void hl__upgrade(hl_loop *l, hl_stream *s, const hl_op *op)
 {
-    if (s->codec != &hl__codec_raw || s->state != HL_OPEN)
+    if (s->codec != HL_CODEC_RAW || s->state != HL_OPEN)
         return;
     if (hl__prepend_input(l, s, op) < 0) {
         HL_COUNT(l->stats.nomem, 1);
         hl__end(l, &s->slot, -ENOMEM);
         return;
     }
-    s->codec = &hl__codec_ws;
+    s->codec = HL_CODEC_WS;
     s->oneshot = 0;
     s->end_told = 0; /* an end that the raw stream has told of is one of the WebSocket, too */
-    const hl_ws_config config = {
-        .max_message = op->user ? op->user : l->config.ws.max_message,
-        .client = (op->kind & HL_WS_CLIENT) != 0,
-        .streamed = (op->kind & HL_WS_STREAMED) != 0,
-    };
-    hl_ws_init(&s->ws, &config);
+    s->max_message = op->user ? op->user : l->config.ws.max_message;
+    s->client = (op->kind & HL_WS_CLIENT) != 0;
+    s->streamed = (op->kind & HL_WS_STREAMED) != 0;
     hl__resume(l, s, HL_PAUSE_USER);
     if (s->in_len > 0 || s->pauses & HL_PAUSE_END)
         hl__list_add(l, &s->slot, HL_LIST_INPUT);
@@ -73,12 +68,11 @@ void hl__upgrade(hl_loop *l, hl_stream *s, const hl_op *op)
 
 static void begin_close(hl_loop *l, hl_stream *s)
 {
-    if (s->close_by == 0) {
-        s->close_by = l->now + l->config.close_ms;
-        s->close_cap = l->now + (uint64_t)CLOSE_CAP * l->config.close_ms;
-    }
     s->quiescing = HL_QUIESCE_NONE;
-    hl__rearm(l, s);
+    if (s->goodbye == HL_GOODBYE_NONE)
+        hl__goodbye(l, s, HL_GOODBYE_BOTH);
+    else
+        hl__rearm(l, s);
 }
 
 /* Reading serves only to see the peer's goodbye or end from now on. */
@@ -91,8 +85,8 @@ void hl__stream_close(hl_loop *l, hl_stream *s, int32_t code, const void *reason
 {
     if (s->state != HL_OPEN)
         return;
-    s->close_by = 0; /* it may have been set to wait for this call */
-    int await = s->codec->close(l, s, code, reason, len);
+    s->goodbye = HL_GOODBYE_NONE; /* it may have been set to wait for this call */
+    int await = hl__codec(s)->close(l, s, code, reason, len);
     if (s->slot.ended)
         return;
     if (!await) {
@@ -132,7 +126,7 @@ void hl__stream_flushed(hl_loop *l, hl_stream *s)
         return;
     }
     s->state = HL_LINGERING;
-    s->close_by = l->now + l->config.close_ms; /* however long the flushing took */
+    s->close_from = (uint32_t)l->now; /* however long the flushing took */
     hl__rearm(l, s);
     l->backend->resume(l, s);
 }
@@ -155,6 +149,6 @@ void hl__stream_release(hl_loop *l, hl_stream *s)
         s->lost = 1;
     hl__output_drop(l, s);
     hl__drop_input(l, s);
-    if (s->codec != NULL && s->codec->fini != NULL)
-        s->codec->fini(l, s);
+    if (hl__codec(s)->fini != NULL)
+        hl__codec(s)->fini(l, s);
 }

@@ -11,17 +11,9 @@
 #define CHUNK_BYTES 65536u
 #define PER_CHUNK_MAX 256u
 
-/* index / per_chunk without a division, which every operation would pay for. The reciprocal is rounded up by less than
- * 2^-32, so the product is too large by less than index / 2^32. That is below 1 / per_chunk, and the result exact, for
- * all indices below 2^32 / per_chunk: with PER_CHUNK_MAX, all below 2^24. */
-static uint32_t chunk_of(const hl_table *t, uint32_t index)
-{
-    return (uint32_t)((uint64_t)index * t->reciprocal >> 32);
-}
-
 static hl_slot_head *slot_in(const hl_table *t, hl_block *chunk, uint32_t index)
 {
-    uint32_t within = index - chunk_of(t, index) * t->per_chunk;
+    uint32_t within = index - hl__table_chunk(t, index) * t->per_chunk;
     return (hl_slot_head *)(hl_block_data(chunk) + (size_t)within * t->slot_size);
 }
 
@@ -57,7 +49,7 @@ void hl__table_fini(hl_table *t)
 /* The chunk that holds `index`, made if need be; NULL when memory is short. */
 static hl_block *chunk_for(hl_table *t, uint32_t index)
 {
-    hl_block **at = &t->chunks[chunk_of(t, index)];
+    hl_block **at = &t->chunks[hl__table_chunk(t, index)];
     /* acquire: pairs with the release below, so that the chunk's zeroed contents are seen */
     hl_block *chunk = __atomic_load_n(at, __ATOMIC_ACQUIRE);
     if (chunk != NULL)
@@ -119,7 +111,7 @@ void *hl__table_at(hl_table *t, uint32_t index)
     if (index >= t->max)
         return NULL;
     /* acquire: the chunk's contents */
-    hl_block *chunk = __atomic_load_n(&t->chunks[chunk_of(t, index)], __ATOMIC_ACQUIRE);
+    hl_block *chunk = __atomic_load_n(&t->chunks[hl__table_chunk(t, index)], __ATOMIC_ACQUIRE);
     return chunk ? slot_in(t, chunk, index) : NULL;
 }
 

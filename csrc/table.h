@@ -58,6 +58,21 @@ void *hl__table_get(hl_table *t, hl_handle h);
 /* Voids the slot's handle and frees the slot. Owner, or the thread that reserved it. */
 void hl__table_release(hl_table *t, hl_slot_head *s);
 
+/* index / per_chunk without a division, which every operation would pay for. The reciprocal is rounded up by less than
+ * 2^-32, so the product is too large by less than index / 2^32. That is below 1 / per_chunk, and the result exact, for
+ * all indices below 2^32 / per_chunk: with at most 256 slots in a chunk, all below 2^24. */
+static inline uint32_t hl__table_chunk(const hl_table *t, uint32_t index)
+{
+    return (uint32_t)((uint64_t)index * t->reciprocal >> 32);
+}
+
+/* The slot at an index that the caller knows to be in use. Owner. */
+static inline void *hl__table_known(const hl_table *t, uint32_t index)
+{
+    uint32_t chunk = hl__table_chunk(t, index);
+    return hl_block_data(t->chunks[chunk]) + (size_t)(index - chunk * t->per_chunk) * t->slot_size;
+}
+
 static inline hl_handle hl__slot_handle(const hl_slot_head *s)
 {
     return hl_handle_make(s->index, s->generation);

@@ -334,6 +334,11 @@ int hl_ws_next(hl_ws *ws, hl_cache *cache, hl_ws_input *in, hl_ws_item *item)
     return found;
 }
 
+int hl_ws_idle(const hl_ws *ws)
+{
+    return ws->state == IN_HEADER && ws->header_len == 0 && ws->opcode == 0;
+}
+
 int64_t hl_ws_room(hl_ws *ws, hl_cache *cache, uint8_t **where)
 {
     if (ws->state == FAILED)

@@ -108,6 +108,9 @@ void hl_ws_fini(hl_ws *ws, hl_cache *cache);
  */
 int hl_ws_next(hl_ws *ws, hl_cache *cache, hl_ws_input *in, hl_ws_item *item);
 
+/* 1 between messages, when no byte of a frame has come: one that is made anew does as well. */
+int hl_ws_idle(const hl_ws *ws);
+
 /*
  * When the payload of a data frame is under way in a block of its own and enough of it is missing to make it worth
  * while, returns how many bytes may be received straight to *where (the block is grown first if it is nearly full;
