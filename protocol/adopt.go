@@ -17,6 +17,7 @@ type Adoption struct {
 	Rest       []byte        // what the peer has sent behind its part of the handshake; not to be changed any more
 	MaxMessage int64         // bytes of a received message; 0: the loop's limit, or none when Streamed
 	Streamed   bool          // messages come in pieces
+	Route      *Route        // nil: the endpoint's own
 }
 
 var errTooMany = fmt.Errorf("protocol: too many connections: %w", api.ErrResourceExhausted)
@@ -31,7 +32,7 @@ func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
 		return nil, errTooMany
 	}
 	c := &WSConnection{shard: s}
-	c.opening.Store(&opening{request: a.Request})
+	c.opening.Store(&opening{request: a.Request, route: a.Route})
 	c.state.Store(stateOpen)
 	s.link(c)
 	result := make(chan error, 1)

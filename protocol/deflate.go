@@ -2,8 +2,10 @@ package protocol
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/csrc"
 )
 
 // deflateName is the registered name of the extension (RFC 7692 section 8.1).
@@ -42,6 +44,14 @@ type Deflate struct {
 	Threshold               int // bytes
 	OutBits, InBits         int // windows, 9 to 15
 	OutTakeover, InTakeover bool
+}
+
+// config is d for the C core.
+func (d *Deflate) config() *csrc.DeflateConfig {
+	return &csrc.DeflateConfig{
+		Level: int8(d.Level), MemLevel: int8(d.MemLevel), OutBits: uint8(d.OutBits), InBits: uint8(d.InBits),
+		OutTakeover: d.OutTakeover, InTakeover: d.InTakeover, Threshold: uint32(min(uint64(d.Threshold), math.MaxUint32)),
+	}
 }
 
 const (

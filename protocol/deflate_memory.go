@@ -1,5 +1,7 @@
 package protocol
 
+import "github.com/momentics/hioload-ws/csrc"
+
 // plan is how the compression of one connection is to be made to fit into memory.
 type plan struct {
 	outBits  int  // window of what we send; only ever lowered
@@ -57,18 +59,18 @@ func (p *plan) shrink() bool {
 	return true
 }
 
-// memory is how many bytes compression takes for one connection.
+// memory is how many bytes compression takes for one connection, while a message is received at most. Without
+// takeover, our compressor belongs to nobody for longer than a call.
 func (p *plan) memory() int {
-	n := inflateMemory(p.inBits)
-	if !p.outFresh {
-		n += deflateMemory(p.outBits, p.memLevel)
+	config := csrc.DeflateConfig{
+		MemLevel: int8(p.memLevel), OutBits: uint8(p.outBits), InBits: uint8(p.inBits),
+		OutTakeover: !p.outFresh, InTakeover: true,
 	}
-	return n
+	return int(config.Cost())
 }
 
 // leastMemory is what one connection takes at least.
-func leastMemory() int { return inflateMemory(ownWindowBits) }
-
-// deflateMemory and inflateMemory are what zlib takes, as its manual (zconf.h) has it, with the small objects.
-func deflateMemory(bits, memLevel int) int { return 1<<(bits+2) + 1<<(memLevel+9) + 6<<10 }
-func inflateMemory(bits int) int           { return 1<<bits + 10<<10 }
+func leastMemory() int {
+	least := plan{outFresh: true, inBits: ownWindowBits}
+	return least.memory()
+}
