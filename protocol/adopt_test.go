@@ -11,7 +11,7 @@ import (
 )
 
 // sockets is a connected pair of descriptors for two shards.
-func sockets(t *testing.T) (a, b int) {
+func sockets(t testing.TB) (a, b int) {
 	t.Helper()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/momentics/hioload-ws/api"
@@ -533,66 +532,5 @@ func TestPublishBetweenFragments(t *testing.T) {
 		}
 		s.expectGone()
 		h.expectNoMemory()
-	}
-}
-
-// Nothing is allocated for a subscriber, whatever their number; a bounded few for a publication.
-func TestPublishAllocatesNothingPerSubscriber(t *testing.T) {
-	l, err := loop.New(loop.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	e := NewEndpoint(EndpointConfig{})
-	e.SetHandler(ignore, true)
-	s := e.AddShard(l)
-	var peers []int
-	buffer := make([]byte, 4096)
-	publish := func() {
-		if n, err := e.Publish("x", OpcodeText, []byte("hello")); n != len(peers) || err != nil {
-			t.Fatal(n, err)
-		}
-		if _, err := l.Turn(0); err != nil {
-			t.Fatal(err)
-		}
-		for _, fd := range peers {
-			if n, err := syscall.Read(fd, buffer); n != 7 || err != nil {
-				t.Fatal(n, err)
-			}
-		}
-	}
-	var allocations []float64
-	for _, subscribers := range []int{1, 100} {
-		for len(peers) < subscribers {
-			near, far := sockets(t)
-			defer syscall.Close(far)
-			peers = append(peers, far)
-			opened := make(chan *WSConnection, 1)
-			go func() {
-				c, err := s.Adopt(near, Adoption{})
-				if err != nil {
-					t.Error(err)
-				}
-				opened <- c
-			}()
-			var c *WSConnection
-			for c == nil {
-				if _, err := l.Turn(10); err != nil {
-					t.Fatal(err)
-				}
-				select {
-				case c = <-opened:
-				default:
-				}
-			}
-			if err := c.Subscribe("x"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		publish()
-		allocations = append(allocations, testing.AllocsPerRun(50, publish))
-	}
-	if allocations[1] > allocations[0] || allocations[0] > 16 {
-		t.Errorf("%v allocations for a subscriber, %v for a hundred", allocations[0], allocations[1])
 	}
 }

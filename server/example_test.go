@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -84,4 +85,37 @@ func ExampleServer_GetControl() {
 	stats := srv.GetControl().Stats()
 	fmt.Println(stats["players"], stats["debug.players"], stats["config.batch_size"], srv.GetActiveConnections())
 	// Output: 3 3 32 0
+}
+
+// A chat: each connection subscribes to the room that its URL names, and what it says goes to all who are there. Who is
+// too slow misses the oldest of what waits.
+func ExampleServer_Publish() {
+	srv, err := server.NewServer(server.DefaultConfig())
+	if err != nil {
+		log.Fatal(err)
+	}
+	policy := protocol.TopicPolicy{Slow: protocol.SlowDropOldest, Queue: 100}
+	if err := srv.SetTopicPolicy("room/#", policy); err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(srv.Run(api.HandlerFunc(func(data any) error {
+		switch event := data.(type) {
+		case api.OpenEvent:
+			conn := event.Conn.(*protocol.WSConnection)
+			room := "room" + conn.Request().URL.Path
+			if err := (protocol.TopicLimits{}).CheckTopic(room); err != nil { // no wildcards from strangers
+				return errors.Join(err, conn.Close())
+			}
+			return conn.Subscribe(room)
+		case api.Buffer:
+			defer event.Release()
+			conn := api.FromContext(api.ContextFromData(data)).(*protocol.WSConnection)
+			for _, room := range conn.Subscriptions() {
+				if _, err := srv.Publish(room, protocol.MessageOpcode(data), event.Bytes()); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})))
 }
