@@ -131,9 +131,9 @@ func (l *Loop) turns(oneThread bool) {
 
 // once is one turn. It returns the number of events handled.
 func (l *Loop) once(timeoutMs int64) (int, error) {
-	l.runFuncs()
+	l.runSome(funcsATurn)
 	if l.head == atomic.LoadUint32(&l.shared.CQ.Tail) { // else a callback has ended the goroutine in mid-batch
-		if l.funcs.waiting.Load() || l.closing.Load() {
+		if l.funcs.pending() || l.closing.Load() {
 			timeoutMs = 0
 		}
 		if timeoutMs != 0 {

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 )
@@ -13,9 +14,14 @@ type funcs struct {
 	closed  bool
 
 	// The loop's: those being run, and how far that is.
-	batch []func()
-	next  int
+	batch  []func()
+	next   int
+	budget int // how many may still be taken in this turn
 }
+
+// funcsATurn is how many functions a turn runs at most. Others wait for the next, which does not wait for anything: whatever
+// they ask for, events are heard meanwhile.
+const funcsATurn = 128
 
 // add queues f. wake is true when the loop does not know of any yet; ok is false when no more are taken.
 func (q *funcs) add(f func()) (wake, ok bool) {
@@ -39,11 +45,15 @@ func (q *funcs) begin() {
 	q.waiting.Store(false)
 }
 
-// take returns the next function, nil when none is left.
+// pending tells whether there is something to run.
+func (q *funcs) pending() bool { return q.next < len(q.batch) || q.waiting.Load() }
+
+// take returns the next function, nil when none is left, or the budget is used up.
 func (q *funcs) take() func() {
-	if q.next == len(q.batch) {
+	if q.next == len(q.batch) || q.budget == 0 {
 		return nil
 	}
+	q.budget--
 	f := q.batch[q.next]
 	q.batch[q.next] = nil
 	q.next++
@@ -84,7 +94,16 @@ func (l *Loop) Wake() {
 // runFuncs runs the functions that wait now. Those that these give to Do come next time, so that they cannot keep the
 // loop from its connections.
 func (l *Loop) runFuncs() {
+	if l.funcs.next < len(l.funcs.batch) {
+		l.runSome(math.MaxInt) // what is left of the last lot
+	}
+	l.runSome(math.MaxInt)
+}
+
+// runSome is runFuncs for a limited number; others stay for the next time.
+func (l *Loop) runSome(limit int) {
 	l.funcs.begin()
+	l.funcs.budget = limit
 	for l.callFuncs() {
 	}
 }
