@@ -11,6 +11,7 @@ message, and tables of rate and latency.
 """
 
 import argparse
+import glob
 import os
 import shutil
 import socket
@@ -21,7 +22,8 @@ import time
 from dataclasses import dataclass
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-LOAD_SOURCES = ["load/load.c", "load/options.c", "load/wire.c", "load/histogram.c"]
+LOAD_SOURCES = sorted(glob.glob(os.path.join(HERE, "load", "*.c")))
+LOAD_LIBRARIES = ["-lz", "-lm"]
 C_FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra"]
 OURS = "hioload_ws"
 SERVERS = {"floor_epoll": "tcp", "floor_uring": "tcp", "hioload_tcpio": "tcp", "hioload_reactor": "tcp", "gnet": "tcp",
@@ -104,7 +106,7 @@ def free_port():
 def build(folder):
     """Build everything into a folder and return the servers."""
     compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, *C_FLAGS, *LOAD_SOURCES, "-o", f"{folder}/load"], cwd=HERE, check=True)
+    subprocess.run([compiler, *C_FLAGS, *LOAD_SOURCES, "-o", f"{folder}/load", *LOAD_LIBRARIES], cwd=HERE, check=True)
     for name, libraries in {"epoll": [], "uring": ["-luring"]}.items():
         sources = [f"floor/{name}.c", "floor/listen.c"]
         subprocess.run([compiler, *C_FLAGS, *sources, "-o", f"{folder}/floor_{name}", *libraries], cwd=HERE, check=True)
@@ -140,7 +142,7 @@ def measure(server, case, folder, options):
     if figures["silent"] != "0":
         print(f"{server.name}, {case}: no reply on {figures['silent']} connections", file=sys.stderr)
         return None
-    return {key: float(value) for key, value in figures.items() if key != "protocol"}
+    return {key: float(value) for key, value in figures.items() if key not in ("protocol", "mode")}
 
 
 def median(samples, key):

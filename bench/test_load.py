@@ -9,9 +9,11 @@ import struct
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
+import zlib
 
-from run import C_FLAGS, HERE, LOAD_SOURCES
+from run import C_FLAGS, HERE, LOAD_LIBRARIES, LOAD_SOURCES
 
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 PATIENCE = 60
@@ -27,11 +29,15 @@ class LoadTest(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.load = os.path.join(cls.folder.name, "load")
-        command = [os.environ.get("CC", "cc"), *C_FLAGS, "-Werror", *SANITIZE, *LOAD_SOURCES, "-o", cls.load]
+        command = [os.environ.get("CC", "cc"), *C_FLAGS, "-Werror", *SANITIZE, *LOAD_SOURCES, "-o", cls.load, *LOAD_LIBRARIES]
         subprocess.run(command, cwd=HERE, check=True)
+
+        cls.never, cls.other_end = socket.socketpair()  # an input that does not end
 
     @classmethod
     def tearDownClass(cls):
+        cls.never.close()
+        cls.other_end.close()
         cls.folder.cleanup()
 
     def run_load(self, protocol, serve, *options):
@@ -39,7 +45,8 @@ class LoadTest(unittest.TestCase):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             threading.Thread(target=accept_all, args=(listener, serve), daemon=True).start()
             command = [self.load, "-a", f"127.0.0.1:{listener.getsockname()[1]}", "-w", "0.05", "-d", "0.2"]
-            done = subprocess.run([*command, *options, protocol], capture_output=True, text=True, timeout=PATIENCE)
+            done = subprocess.run([*command, *options, protocol], stdin=self.never.fileno(), capture_output=True,
+                                  text=True, timeout=PATIENCE)
             listener.shutdown(socket.SHUT_RDWR)
         if done.returncode == 1:
             raise Failure(done.stderr)
@@ -139,6 +146,66 @@ class TCP(LoadTest):
         with self.assertRaisesRegex(Failure, "closed"):
             self.run_load("tcp", on_one(end), "-c", "3")
 
+    def test_sizes(self):
+        figures = self.run_load("tcp", lambda c, _: echo(c), "-v", "-c", "3", "-f", "100", "-s", "1-5000")
+        self.assert_echoes(figures)
+        self.assertGreater(int(figures["size"]), 400)  # the mean
+        self.assertLess(int(figures["size"]), 1000)
+
+    def test_fixed_rate(self):
+        figures = self.run_load("tcp", lambda c, _: echo(c), "-v", "-c", "3", "-r", "500", "-d", "0.5")
+        self.assert_echoes(figures)
+        self.assertEqual(figures["mode"], "rate")
+        self.assertLess(float(figures["rate"]), 1000)  # what waited when the measurement began may come on top
+
+    def test_fixed_rate_omits_nothing(self):
+        def stall(_, turn, data):
+            if turn == 20:
+                time.sleep(0.5)
+            return data
+
+        figures = self.run_load("tcp", lambda c, _: echo(c, lambda turn, data: stall(c, turn, data)),
+                                "-r", "1000", "-d", "0.6", "-w", "0")
+        self.assertGreater(float(figures["max_us"]), 450e3)
+        self.assertGreater(float(figures["p50_us"]), 50e3)  # most were to be sent while it stalled
+
+    def test_fixed_rate_that_is_too_high(self):
+        figures = self.run_load("tcp", lambda c, _: echo(c, lambda _, data: time.sleep(0.01) or data[:64]),
+                                "-r", "5000", "-w", "0")
+        self.assertGreater(int(figures["unanswered"]), 100)
+
+    def test_connect(self):
+        served = []
+
+        def serve(connection, number):
+            served.append(number)
+            echo(connection)
+
+        figures = self.run_load("tcp", serve, "-v", "-m", "connect", "-c", "3")
+        self.assertGreater(int(figures["messages"]), 10)
+        self.assertGreaterEqual(len(served), int(figures["messages"]))
+
+    def test_idle(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            command = [self.load, "-a", f"127.0.0.1:{port}", "-m", "idle", "-c", "5", "tcp"]
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as load:
+                held = [listener.accept()[0] for _ in range(5)]
+                self.assertEqual(load.stdout.readline(), b"open=5\n")
+                self.assertIsNone(load.poll())
+                load.stdin.close()
+                self.assertEqual(load.wait(PATIENCE), 0)
+            for connection in held:
+                connection.close()
+
+    def test_idle_connection_that_ends(self):
+        with self.assertRaisesRegex(Failure, "closed"):
+            self.run_load("tcp", lambda c, number: number == 2 or c.recv(1), "-m", "idle", "-c", "5")
+
+    def test_idle_connection_that_speaks(self):
+        with self.assertRaisesRegex(Failure, "more replies"):
+            self.run_load("tcp", lambda c, number: c.sendall(b"x" * 64) or c.recv(1), "-m", "idle", "-c", "5")
+
     def test_silent_connection(self):
         figures = self.run_load("tcp", on_one(lambda _, turn, data: b"" if turn > 1 else data), "-c", "3")
         self.assertEqual(figures["silent"], "1")
@@ -151,26 +218,65 @@ class TCP(LoadTest):
         self.assertIn("refused", done.stderr)
 
     def test_bad_usage(self):
-        bad = ("tcp", "-a x", "-a x:1 udp", "-a x:1 -c 0 tcp", "-a x:1 -s z tcp", "-a x:1 -d -1 tcp", "-z", "-a")
+        bad = ("tcp", "-a x", "-a x:1 udp", "-a x:1 -c 0 tcp", "-a x:1 -s z tcp", "-a x:1 -d -1 tcp", "-z", "-a",
+               "-a x:1 -s 9-8 tcp", "-a x:1 -s 1- tcp", "-a x:1 -m x tcp", "-a x:1 -m idle -f 2 tcp",
+               "-a x:1 -r 5 -f 2 tcp", "-a x:1 -r 5 -m fanout tcp", "-a x:1 -z tcp", "-a x:1 -t x tcp")
         for options in bad:
             done = subprocess.run([self.load, *options.split()], capture_output=True, text=True)
             self.assertEqual(done.returncode, 2, options)
             self.assertIn("usage", done.stderr)
 
 
-def upgrade(connection, tail=b"", spoil=lambda answer: answer):
-    """Answer the opening handshake."""
+class FanOut(LoadTest):
+    """A server that passes on what its first connection sends."""
+
+    def serve(self, spoil=lambda number, data: data):
+        all_open, connections = threading.Event(), {}
+
+        def serve(connection, number):
+            connections[number] = connection
+            if len(connections) == 4:
+                all_open.set()
+            if number > 0:
+                connection.recv(1)
+                return
+            all_open.wait(PATIENCE)
+            while data := connection.recv(65536):
+                for other, to in connections.items():
+                    to.sendall(spoil(other, data))
+
+        return serve
+
+    def test_all_get_all(self):
+        figures = self.run_load("tcp", self.serve(), "-v", "-m", "fanout", "-c", "4", "-f", "5", "-n", "4000")
+        self.assert_echoes(figures)
+        self.assertGreaterEqual(int(figures["messages"]), 4000)
+
+    def test_wrong_byte(self):
+        def flip(number, data):
+            return data if number != 3 else data[:5] + b"\0" + data[6:]
+
+        with self.assertRaisesRegex(Failure, "differs"):
+            self.run_load("tcp", self.serve(flip), "-v", "-m", "fanout", "-c", "4")
+
+    def test_too_much(self):
+        with self.assertRaisesRegex(Failure, "more replies"):
+            self.run_load("tcp", self.serve(lambda number, data: data * (1 + number)), "-m", "fanout", "-c", "4")
+
+
+def upgrade(connection, tail=b"", spoil=lambda answer: answer, more=b""):
+    """Answer the opening handshake, with more headers."""
     request = b""
     while b"\r\n\r\n" not in request:
         request += connection.recv(4096)
     key = next(line.split(b":")[1].strip() for line in request.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key"))
     accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
     answer = b"HTTP/1.1 101 S\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept:  " + accept
-    connection.sendall(spoil(answer + b"\r\n\r\n") + tail)
+    connection.sendall(spoil(answer + b"\r\n" + more + b"\r\n") + tail)
 
 
 def messages(connection):
-    """Yield the messages of a client, unmasked."""
+    """Yield a client's messages: the first byte of their only frame, and their payload, unmasked."""
     stream = connection.makefile("rb")
     while True:
         header = stream.read(2)
@@ -180,7 +286,7 @@ def messages(connection):
         if length > 125:
             length = int.from_bytes(stream.read(2 if length == 126 else 8), "big")
         mask = int.from_bytes(stream.read(4) * (length // 4 + 1), "big") >> (32 - length % 4 * 8)
-        yield (int.from_bytes(stream.read(length), "big") ^ mask).to_bytes(length, "big")
+        yield header[0], (int.from_bytes(stream.read(length), "big") ^ mask).to_bytes(length, "big")
 
 
 def frame(first, payload, mask=0):
@@ -189,12 +295,17 @@ def frame(first, payload, mask=0):
     return bytes([first]) + length + payload
 
 
+def deflate(message):
+    z = zlib.compressobj(wbits=-15)
+    return (z.compress(message) + z.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
 def serve_ws(reply):
     """A WebSocket server that answers each message with the bytes that reply makes of it."""
 
     def serve(connection, _):
         upgrade(connection)
-        for message in messages(connection):
+        for _, message in messages(connection):
             connection.sendall(reply(message))
 
     return serve
@@ -218,11 +329,69 @@ class WebSocket(LoadTest):
     def test_bytes_one_at_a_time(self):
         def serve(connection, _):
             upgrade(connection)
-            for message in messages(connection):
-                for byte in frame(FIN | TEXT, message):
+            for _, message in messages(connection):
+                for byte in frame(FIN | BINARY, message):
                     connection.sendall(bytes([byte]))
 
         self.assert_echoes(self.run_load("ws", serve, "-v", "-s", "130"))
+
+    def serve_text(self, check):
+        def serve(connection, _):
+            upgrade(connection)
+            for first, message in messages(connection):
+                assert first == FIN | TEXT
+                check(message)
+                connection.sendall(frame(first, message))
+
+        return serve
+
+    def test_text(self):
+        seen = set()
+
+        def check(message):
+            seen.update(len(c.encode()) for c in message.decode())  # which is strict
+
+        for size in ("1", "2", "3", "7", "64", "1000", "1-300"):
+            self.assert_echoes(self.run_load("ws", self.serve_text(check), "-v", "-t", "utf8", "-s", size))
+        self.assertEqual(seen, {1, 2, 3, 4})
+        for kind in ("ascii", "json"):
+            self.assert_echoes(self.run_load("ws", self.serve_text(lambda m: m.decode("ascii")), "-v", "-t", kind))
+
+    def test_kind(self):
+        for kind, reply in (("ascii", BINARY), ("binary", TEXT)):
+            with self.assertRaisesRegex(Failure, "came back as"):
+                self.run_load("ws", serve_ws(lambda message, r=reply: frame(FIN | r, message)), "-v", "-t", kind)
+
+    def serve_deflate(self, reply, answer=b"permessage-deflate; server_no_context_takeover"):
+        """A server that decompresses and answers with the frame that reply makes of a message."""
+
+        def serve(connection, _):
+            upgrade(connection, more=b"sec-websocket-extensions: " + answer + b"\r\n")
+            for first, message in messages(connection):
+                plain = message
+                if first & 0x40:
+                    plain = zlib.decompressobj(-15).decompress(message + b"\0\0\xff\xff")
+                    assert len(plain) > len(message)
+                connection.sendall(reply(plain))
+
+        return serve
+
+    def test_deflate(self):
+        for size in ("1", "64", "5000", "1-70000"):
+            for reply in (lambda m: frame(FIN | 0x40 | TEXT, deflate(m)), lambda m: frame(FIN | TEXT, m),
+                          lambda m: frame(0x40 | TEXT, deflate(m)[:3]) + frame(FIN | CONTINUATION, deflate(m)[3:])):
+                self.assert_echoes(self.run_load("ws", self.serve_deflate(reply), "-z", "-t", "json", "-s", size, "-v",
+                                                 "-c", "2", "-f", "3"))
+
+    def test_bad_deflate(self):
+        for reply in (lambda m: frame(FIN | 0x40 | TEXT, deflate(m[1:])), lambda m: frame(FIN | 0x40 | TEXT, m),
+                      lambda m: frame(FIN | 0x40 | TEXT, deflate(m + b" ")),
+                      lambda m: frame(FIN | 0x40 | TEXT, deflate(b"x" + m[1:]))):
+            with self.assertRaisesRegex(Failure, "differs"):
+                self.run_load("ws", self.serve_deflate(reply), "-z", "-v", "-t", "json", "-s", "900")
+        for answer in (b"x", b"permessage-deflate"):
+            with self.assertRaisesRegex(Failure, "compress"):
+                self.run_load("ws", self.serve_deflate(lambda m: frame(FIN | TEXT, m), answer), "-z")
 
     def test_bad_frames(self):
         for reply, complaint in (

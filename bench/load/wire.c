@@ -5,19 +5,23 @@
  */
 #include "wire.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+
+#include "deflate.h"
+#include "options.h"
 
 enum {
-    FRAMES_BYTES = 256 * 1024, /* memory that messages may take, if that leaves VARIANTS_MIN of them */
+    FRAMES_BYTES = 256 * 1024, /* memory that messages of one size may take, if that leaves VARIANTS_MIN of them */
     VARIANTS_MIN = 3,
-    VARIANTS_MAX = 61, /* odd and prime: never in step with the number of messages in flight */
+    STRIDE = 23, /* between the sizes of two messages that follow each other, if they are of many */
 };
 
 /* RFC 6455 section 5.2. */
 enum {
     FIN = 0x80,
+    COMPRESSED = 0x40, /* RFC 7692 section 6 */
     RESERVED = 0x70,
     OPCODE = 0x0f,
     CONTINUATION = 0,
@@ -37,10 +41,10 @@ static size_t client_header_size(size_t size)
 }
 
 /* Writes a client's frame, masked (RFC 6455 section 5.3). */
-static void encode_frame(uint8_t *to, const uint8_t *payload, size_t size, uint32_t key)
+static void encode_frame(uint8_t *to, uint8_t first, const uint8_t *payload, size_t size, uint32_t key)
 {
     unsigned length_bytes = size < LENGTH_16 ? 0 : size <= UINT16_MAX ? 2 : 8;
-    *to++ = FIN | BINARY;
+    *to++ = first;
     *to++ = (uint8_t)(MASK | (length_bytes == 0 ? size : length_bytes == 2 ? LENGTH_16 : LENGTH_64));
     for (unsigned i = length_bytes; i-- > 0;)
         *to++ = (uint8_t)((uint64_t)size >> 8 * i);
@@ -51,37 +55,68 @@ static void encode_frame(uint8_t *to, const uint8_t *payload, size_t size, uint3
         to[i] = payload[i] ^ mask[i % 4];
 }
 
-/* Printable bytes, different at the same place of each two variants. */
-static void fill(uint8_t *payload, size_t size, unsigned variant)
+/* Decides how many variants there are, and how long each is: sizes of a range are spread evenly over its powers. */
+static void choose_sizes(wire *w, const options *o)
 {
-    for (size_t i = 0; i < size; i++)
-        payload[i] = (uint8_t)('!' + (variant + i * 7 + i / 89) % 89);
+    size_t fit = FRAMES_BYTES / (o->largest + 14);
+    w->variants = fit < VARIANTS_MIN ? VARIANTS_MIN : fit < WIRE_VARIANTS_MAX ? (unsigned)fit : WIRE_VARIANTS_MAX;
+    if (o->smallest < o->largest)
+        w->variants = WIRE_VARIANTS_MAX;
+    for (unsigned v = 0; v < w->variants; v++) {
+        double place = (double)(v * STRIDE % w->variants) / (w->variants - 1);
+        double size = (double)o->smallest * pow((double)o->largest / (double)o->smallest, place);
+        w->size[v] = o->smallest < o->largest ? (size_t)llround(size) : o->largest;
+        w->begin[v] = w->total;
+        w->total += w->size[v];
+    }
 }
 
-bool wire_init(wire *w, wire_protocol protocol, size_t size, bool verify)
+/* Adds variant `v` to the frames, which have room for it at the end of the others. */
+static bool add_frame(wire *w, unsigned v)
+{
+    uint8_t *payload = w->payloads + w->begin[v], *compressed = NULL;
+    size_t size = w->size[v], at = v > 0 ? w->ends[v - 1] : 0;
+    if (w->protocol == PROTOCOL_TCP) {
+        memcpy(w->frames + at, payload, size);
+        w->ends[v] = at + size;
+        return true;
+    }
+    uint8_t first = (uint8_t)(FIN | (w->text ? TEXT : BINARY));
+    if (w->deflate) {
+        size_t packed;
+        compressed = deflate_message(payload, size, &packed);
+        if (!compressed)
+            return false;
+        if (packed < size) { /* otherwise it goes as it is, as anyone would do it */
+            payload = compressed;
+            size = packed;
+            first |= COMPRESSED;
+        }
+    }
+    encode_frame(w->frames + at, first, payload, size, 0x9e3779b9u * (v + 1));
+    w->ends[v] = at + client_header_size(size) + size;
+    free(compressed);
+    return true;
+}
+
+bool wire_init(wire *w, const options *o)
 {
     memset(w, 0, sizeof *w);
-    w->protocol = protocol;
-    w->verify = verify;
-    w->size = size;
-    w->frame_size = size + (protocol == PROTOCOL_WS ? client_header_size(size) : 0);
-    size_t fit = FRAMES_BYTES / w->frame_size;
-    w->variants = fit > VARIANTS_MAX ? VARIANTS_MAX : fit < VARIANTS_MIN ? VARIANTS_MIN : (unsigned)fit;
-    w->frames = malloc(w->variants * w->frame_size);
-    w->payloads = malloc(w->variants * size);
-    if (!w->frames || !w->payloads) {
+    w->protocol = o->protocol;
+    w->verify = o->verify;
+    w->text = o->kind != PAYLOAD_BINARY;
+    w->deflate = o->deflate;
+    choose_sizes(w, o);
+    w->payloads = malloc(w->total);
+    w->frames = malloc(w->total + w->variants * client_header_size(o->largest));
+    bool good = w->payloads && w->frames;
+    for (unsigned v = 0; good && v < w->variants; v++) {
+        payload_fill(o->kind, w->payloads + w->begin[v], w->size[v], v);
+        good = add_frame(w, v);
+    }
+    if (!good)
         wire_free(w);
-        return false;
-    }
-    for (unsigned v = 0; v < w->variants; v++) {
-        uint8_t *payload = w->payloads + v * size;
-        fill(payload, size, v);
-        if (protocol == PROTOCOL_WS)
-            encode_frame(w->frames + v * w->frame_size, payload, size, 0x9e3779b9u * (v + 1));
-        else
-            memcpy(w->frames + v * w->frame_size, payload, size);
-    }
-    return true;
+    return good;
 }
 
 void wire_free(wire *w)
@@ -91,17 +126,56 @@ void wire_free(wire *w)
     w->frames = w->payloads = NULL;
 }
 
+void wire_parser_free(wire_parser *p)
+{
+    free(p->collected);
+    p->collected = NULL;
+}
+
+uint64_t wire_bytes(const wire *w, unsigned first, unsigned n)
+{
+    unsigned last = first + n % w->variants; /* one behind the last, if it does not wrap */
+    size_t ring = wire_ring(w), from = first > 0 ? w->ends[first - 1] : 0;
+    size_t to = last == 0 ? 0 : last <= w->variants ? w->ends[last - 1] : ring + w->ends[last - w->variants - 1];
+    return (uint64_t)(n / w->variants) * ring + (to - from);
+}
+
+/* Keeps a part of a compressed message. Returns false without memory. */
+static bool collect(wire_parser *p, const uint8_t *data, size_t n)
+{
+    if (p->done + n > p->collected_room) {
+        size_t room = 2 * (p->done + n);
+        uint8_t *more = realloc(p->collected, room);
+        if (!more)
+            return false;
+        p->collected = more;
+        p->collected_room = room;
+    }
+    memcpy(p->collected + p->done, data, n);
+    return true;
+}
+
 /* Takes payload. Returns false when it is not what was sent. */
 static bool take(const wire *w, wire_parser *p, const uint8_t *data, size_t n)
 {
-    bool same = !w->verify || memcmp(w->payloads + p->variant * w->size + p->done, data, n) == 0;
+    bool same = true;
+    if (w->verify && n > 0)
+        same = p->compressed ? collect(p, data, n) : memcmp(w->payloads + w->begin[p->variant] + p->done, data, n) == 0;
     p->done += n;
     return same;
+}
+
+/* Whether the message that has come to its end is what was sent, as far as take could not tell. */
+static bool complete_message(const wire *w, const wire_parser *p)
+{
+    return !p->compressed || !w->verify ||
+           deflate_same(p->collected, p->done, w->payloads + w->begin[p->variant], w->size[p->variant]);
 }
 
 static void next_message(const wire *w, wire_parser *p)
 {
     p->done = 0;
+    p->compressed = false;
     p->variant = p->variant + 1 == w->variants ? 0 : p->variant + 1;
 }
 
@@ -111,7 +185,7 @@ static int parse_tcp(const wire *w, wire_parser *p, const uint8_t *data, size_t 
 {
     int complete = 0;
     while (n > 0) {
-        size_t left = w->size - p->done;
+        size_t left = w->size[p->variant] - p->done;
         size_t part = n < left ? n : left;
         if (!take(w, p, data, part)) {
             *error = different;
@@ -119,7 +193,7 @@ static int parse_tcp(const wire *w, wire_parser *p, const uint8_t *data, size_t 
         }
         data += part;
         n -= part;
-        if (p->done == w->size) {
+        if (p->done == w->size[p->variant]) {
             next_message(w, p);
             complete++;
         }
@@ -140,8 +214,12 @@ static const char *begin_frame(const wire *w, wire_parser *p)
     unsigned opcode = p->header[0] & OPCODE;
     if (opcode == CLOSE)
         return "the server closes the connection";
-    if (p->header[0] & RESERVED || opcode > BINARY || (opcode == CONTINUATION) != p->in_message)
+    bool compressed = w->deflate && !p->in_message && p->header[0] & COMPRESSED;
+    if (p->header[0] & (compressed ? RESERVED & ~COMPRESSED : RESERVED) || opcode > BINARY ||
+        (opcode == CONTINUATION) != p->in_message)
         return "the server sent a frame that is not expected";
+    if (w->verify && opcode != CONTINUATION && (opcode == TEXT) != w->text)
+        return w->text ? "text came back as binary" : "binary came back as text";
     if (p->header[1] & MASK)
         return "the server sent a masked frame";
     uint64_t length = p->header[1] & LENGTH;
@@ -150,7 +228,10 @@ static const char *begin_frame(const wire *w, wire_parser *p)
         for (unsigned i = 2; i < p->header_have; i++)
             length = length << 8 | p->header[i];
     }
-    if (length > w->size - p->done || (p->header[0] & FIN && length != w->size - p->done))
+    if (!p->in_message)
+        p->compressed = compressed;
+    uint64_t left = w->size[p->variant] - p->done;
+    if (!p->compressed && (length > left || (p->header[0] & FIN && length != left)))
         return "the reply is not as long as what was sent";
     p->frame_left = length;
     p->in_payload = true;
@@ -181,6 +262,10 @@ static int parse_ws(const wire *w, wire_parser *p, const uint8_t *data, size_t n
         if (p->frame_left > 0)
             continue;
         if (p->header[0] & FIN) {
+            if (!complete_message(w, p)) {
+                *error = different;
+                return -1;
+            }
             next_message(w, p);
             complete++;
         }
@@ -193,36 +278,4 @@ static int parse_ws(const wire *w, wire_parser *p, const uint8_t *data, size_t n
 int wire_parse(const wire *w, wire_parser *p, const uint8_t *data, size_t n, const char **error)
 {
     return w->protocol == PROTOCOL_WS ? parse_ws(w, p, data, n, error) : parse_tcp(w, p, data, n, error);
-}
-
-const char wire_handshake_format[] = "GET / HTTP/1.1\r\n"
-                                     "Host: %s\r\n"
-                                     "Upgrade: websocket\r\n"
-                                     "Connection: Upgrade\r\n"
-                                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                                     "Sec-WebSocket-Version: 13\r\n\r\n";
-
-int wire_handshake_answer(const char *data, size_t n, const char **error)
-{
-    static const char status[] = "HTTP/1.1 101",
-                      name[] = "\r\nSec-WebSocket-Accept:", accept[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
-    const char *end = memmem(data, n, "\r\n\r\n", 4);
-    if (!end)
-        return 0;
-    end += 4;
-    if (strncmp(data, status, sizeof status - 1) != 0) {
-        *error = "the server refused the WebSocket handshake";
-        return -1;
-    }
-    for (const char *at = data; at + sizeof name - 1 < end; at++) {
-        if (strncasecmp(at, name, sizeof name - 1) != 0)
-            continue;
-        at += sizeof name - 1;
-        while (*at == ' ')
-            at++;
-        if (strncmp(at, accept, sizeof accept - 1) == 0)
-            return (int)(end - data);
-    }
-    *error = "the server's handshake has no or a wrong Sec-WebSocket-Accept";
-    return -1;
 }

@@ -1,0 +1,67 @@
+/*
+ * Modes that are about connections, not messages: connect and idle.
+ *
+ * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "load.h"
+#include "measure.h"
+#include "mode.h"
+
+/* ---------------------------------------------------------------- connect */
+
+static void send_one(conn *c)
+{
+    conn_queue(c, 1);
+    conn_send(c);
+}
+
+static void start_connect(void)
+{
+    for (unsigned i = 0; i < opt.connections; i++)
+        send_one(&conns[i]);
+}
+
+static bool replied_connect(conn *c, unsigned n)
+{
+    measure_latency(now - c->opened_at);
+    measure_messages(n);
+    conn_reset(c);
+    conn_open(c, (unsigned)(c - conns) % messages.variants);
+    return false;
+}
+
+const mode mode_connect = {.name = "connect", .start = start_connect, .opened = send_one, .replied = replied_connect};
+
+/* ---------------------------------------------------------------- idle */
+
+static void start_idle(void)
+{
+    printf("open=%u\n", opt.connections);
+    fflush(stdout);
+}
+
+static bool replied_idle(conn *c, unsigned n)
+{
+    (void)c;
+    (void)n;
+    fail("a message has come that nobody asked for");
+}
+
+static bool finished_idle(void)
+{
+    char dropped[256];
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    while (poll(&input, 1, 0) > 0) {
+        ssize_t n = read(STDIN_FILENO, dropped, sizeof dropped);
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return true;
+    }
+    return false;
+}
+
+const mode mode_idle = {.name = "idle", .start = start_idle, .replied = replied_idle, .finished = finished_idle};
