@@ -78,7 +78,7 @@ func (d *dialing) handshake(conn net.Conn) (*protocol.Adoption, error) {
 		MaxMessage: d.options.MaxMessageSize,
 	}
 	if d.options.Handler != nil {
-		adoption.Route = protocol.NewRoute(d.options.Handler)
+		adoption.Route = protocol.NewRoute(d.options.Handler, protocol.RouteConfig{})
 	}
 	return adoption, nil
 }

@@ -17,7 +17,11 @@ type Adoption struct {
 	Rest       []byte        // what the peer has sent behind its part of the handshake; not to be changed any more
 	MaxMessage int64         // bytes of a received message; 0: the loop's limit, or none when Streamed
 	Streamed   bool          // messages come in pieces
-	Route      *Route        // nil: the endpoint's own
+
+	Route       *Route // nil: the endpoint's own
+	Subprotocol string // what the handshake has agreed on
+
+	admitted bool // by Endpoint.Accept
 }
 
 var errTooMany = fmt.Errorf("protocol: too many connections: %w", api.ErrResourceExhausted)
@@ -27,12 +31,18 @@ var errTooMany = fmt.Errorf("protocol: too many connections: %w", api.ErrResourc
 // connections, api.ErrTransportClosed when the endpoint is draining. It waits for the loop, so in builds that do not know
 // their goroutines (other processors than amd64 and arm64) it must not be called on it.
 func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
-	if !s.endpoint.admit() {
-		_ = syscall.Close(fd)
-		return nil, errTooMany
+	if !a.admitted {
+		if err := s.endpoint.admit(); err != nil {
+			_ = syscall.Close(fd)
+			if s.endpoint.draining.Load() {
+				return nil, api.ErrTransportClosed
+			}
+			return nil, errTooMany
+		}
 	}
 	c := &WSConnection{shard: s}
 	c.opening.Store(&opening{request: a.Request, route: a.Route})
+	c.keep(&a)
 	c.state.Store(stateOpen)
 	s.link(c)
 	result := make(chan error, 1)
@@ -66,12 +76,23 @@ func (s *Shard) attach(c *WSConnection, fd int, a Adoption) error {
 	if err := s.loop.Attach(&c.conn, (*target)(c), fd, true); err != nil {
 		return err
 	}
-	upgrade := loop.UpgradeConfig{Client: a.Client, Streamed: a.Streamed, MaxMessage: uint64(max(a.MaxMessage, 0))}
-	if err := c.conn.Upgrade(a.Rest, upgrade); err != nil { // no memory
+	if err := c.conn.Upgrade(a.Rest, a.upgrade()); err != nil { // no memory
 		_ = c.conn.Abort(false)
 	}
 	c.setDeadlines()
 	return nil
+}
+
+// upgrade is what the loop has to know.
+func (a *Adoption) upgrade() loop.UpgradeConfig {
+	return loop.UpgradeConfig{Client: a.Client, Streamed: a.Streamed, MaxMessage: uint64(max(a.MaxMessage, 0))}
+}
+
+// keep notes what outlives the handshake, for the few connections that have such things.
+func (c *WSConnection) keep(a *Adoption) {
+	if a.Subprotocol != "" {
+		c.extension().subprotocol = a.Subprotocol
+	}
 }
 
 // begin has the api.OpenEvent handled. On the loop, outside of any event: a panic must not pass for one of the loop's.

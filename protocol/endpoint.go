@@ -20,6 +20,8 @@ type EndpointConfig struct {
 	WriteTimeout     time.Duration // one whose peer takes nothing for that long is aborted; 0: never
 	MaxConnections   int64         // connections open at a time; a handshake beyond is refused with 503. 0: no limit
 
+	Route RouteConfig // of the endpoint's own route
+
 	// Match chooses the route of a connection by its first request, whatever that asks for; nil (the route): the
 	// connection is for TakeOver. It runs on the loop and must not block. nil: all are on the endpoint's own route.
 	Match func(*http.Request) *Route
@@ -73,7 +75,7 @@ type Endpoint struct {
 // NewEndpoint returns an endpoint without shards. SetHandler has to be called before the first connection comes.
 func NewEndpoint(config EndpointConfig) *Endpoint {
 	config.Topics = config.Topics.complete()
-	return &Endpoint{config: config, drained: make(chan struct{})}
+	return &Endpoint{config: config, own: Route{config: config.Route}, drained: make(chan struct{})}
 }
 
 // Stats returns the counters.
@@ -129,15 +131,18 @@ func (e *Endpoint) checkDrained() {
 	}
 }
 
-// admit counts a connection whose handshake is good, unless there are too many.
-func (e *Endpoint) admit() bool {
+// admit counts a connection whose handshake is good, unless there is no room for it.
+func (e *Endpoint) admit() error {
+	if e.draining.Load() {
+		return refuse(http.StatusServiceUnavailable, "the server is shutting down")
+	}
 	n := e.active.Add(1)
 	if limit := e.config.MaxConnections; limit > 0 && n+e.plain.Load() > limit {
 		e.active.Add(-1)
-		return false
+		return refuse(http.StatusServiceUnavailable, "too many connections")
 	}
 	e.opened.Add(1)
-	return true
+	return nil
 }
 
 // report logs something about a handler, unless the same was logged just now.

@@ -11,8 +11,9 @@ import (
 
 // extension is the part of a connection that most do without: an idle connection should be small.
 type extension struct {
-	handler atomic.Pointer[handlerBox] // SetHandler
-	topics  atomic.Pointer[topicSet]   // Subscribe
+	handler     atomic.Pointer[handlerBox] // SetHandler
+	topics      atomic.Pointer[topicSet]   // Subscribe
+	subprotocol string                     // set before anybody else sees it
 
 	mu      sync.Mutex
 	arrived sync.Cond     // something has come to the inbox, or nothing will any more

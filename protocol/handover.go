@@ -42,7 +42,7 @@ func (c *WSConnection) handOver(o *opening, received []byte) {
 func (c *WSConnection) leave(o *opening) {
 	e := c.shard.endpoint
 	if !e.admitPlain() {
-		c.reject("too many connections")
+		c.refuse(refuse(http.StatusServiceUnavailable, "too many connections"))
 		return
 	}
 	next := &HandOver{Received: o.received, Remote: o.remote, endpoint: e}
@@ -50,7 +50,7 @@ func (c *WSConnection) leave(o *opening) {
 	if next.FD, err = netfd.Dup(o.fd); err != nil {
 		next.Done()
 		e.report(slog.LevelWarn, "handing a connection over", err.Error(), "error", err)
-		c.reject("too many connections")
+		c.refuse(refuse(http.StatusServiceUnavailable, "too many connections"))
 		return
 	}
 	e.handedOver.Add(1)

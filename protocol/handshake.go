@@ -6,6 +6,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -33,17 +34,35 @@ func (e *HandshakeError) Error() string {
 func (e *HandshakeError) Response() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", e.Status, http.StatusText(e.Status))
+	header := e.header()
+	header.Set("Connection", strings.TrimPrefix(header.Get("Connection")+", close", ", "))
+	_ = header.Write(&b) // a buffer takes everything
+	fmt.Fprintf(&b, "\r\n%s\n", e.Reason)
+	return b.Bytes()
+}
+
+// ServeHTTP gives the same answer over package net/http, where the connection goes on.
+func (e *HandshakeError) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	maps.Copy(w.Header(), e.header())
+	w.WriteHeader(e.Status)
+	fmt.Fprintln(w, e.Reason)
+}
+
+func (e *HandshakeError) header() http.Header {
+	header := http.Header{
+		"Content-Type":           {"text/plain; charset=utf-8"},
+		"X-Content-Type-Options": {"nosniff"},
+		"Content-Length":         {strconv.Itoa(len(e.Reason) + 1)},
+	}
 	switch e.Status {
 	case http.StatusUpgradeRequired:
-		b.WriteString("Upgrade: websocket\r\nConnection: Upgrade, close\r\nSec-WebSocket-Version: 13\r\n")
+		header.Set("Upgrade", "websocket")
+		header.Set("Connection", "Upgrade")
+		header.Set("Sec-WebSocket-Version", "13")
 	case http.StatusMethodNotAllowed:
-		b.WriteString("Connection: close\r\nAllow: GET\r\n")
-	default:
-		b.WriteString("Connection: close\r\n")
+		header.Set("Allow", http.MethodGet)
 	}
-	b.WriteString("Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n")
-	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s\n", len(e.Reason)+1, e.Reason)
-	return b.Bytes()
+	return header
 }
 
 func refuse(status int, reason string) error { return &HandshakeError{Status: status, Reason: reason} }

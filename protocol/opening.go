@@ -1,13 +1,11 @@
 package protocol
 
 import (
-	"errors"
 	"net/http"
 	"net/netip"
 	"time"
 
 	"github.com/momentics/hioload-ws/csrc"
-	"github.com/momentics/hioload-ws/internal/loop"
 )
 
 // partingTime is how long a shutdown waits for a client that was refused to read why and hang up.
@@ -56,7 +54,7 @@ func (c *WSConnection) handshakeEvent(ev *csrc.Event) {
 	case ev.Type == csrc.EvData:
 		c.receiveHandshake(o, ev.Bytes())
 	case ev.Type == csrc.EvTimeout:
-		c.refuse(&HandshakeError{http.StatusRequestTimeout, "the request took too long"})
+		c.refuse(refuse(http.StatusRequestTimeout, "the request took too long"))
 	case ev.Type == csrc.EvEnd:
 		o.refused = true
 		_ = c.conn.Close(0, "") // fails when it has closed
@@ -73,7 +71,7 @@ func (c *WSConnection) receiveHandshake(o *opening, data []byte) {
 	}
 	if !HandshakeComplete(data, before) {
 		if len(data) > MaxHandshakeSize {
-			c.refuse(&HandshakeError{http.StatusRequestHeaderFieldsTooLarge, "request head too large"})
+			c.refuse(refuse(http.StatusRequestHeaderFieldsTooLarge, "request head too large"))
 			return
 		}
 		if before == 0 {
@@ -83,34 +81,37 @@ func (c *WSConnection) receiveHandshake(o *opening, data []byte) {
 		return
 	}
 	request, size, err := readRequest(data)
-	if err == nil {
-		if o.route = c.shard.endpoint.match(request); o.route == nil {
-			c.handOver(o, data)
-			return
-		}
-		err = checkHead(request, data[:size])
-	}
-	if err == nil && !c.shard.endpoint.admit() {
-		c.reject("too many connections")
+	if err != nil {
+		c.refuse(err)
 		return
 	}
-	var refusal *HandshakeError
-	if errors.As(err, &refusal) {
-		c.refuse(refusal)
+	request.RemoteAddr = o.remote.String()
+	route := c.shard.endpoint.match(request)
+	if route == nil {
+		c.handOver(o, data)
 		return
 	}
-	c.accept(o, request, data[size:])
+	if err := checkHead(request, data[:size]); err != nil {
+		c.refuse(err)
+		return
+	}
+	a, response, err := c.shard.endpoint.accept(request, route, nil)
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	c.accept(o, &a, response, data[size:])
 }
 
 // accept completes the handshake. rest is what the client has sent behind it.
-func (c *WSConnection) accept(o *opening, request *http.Request, rest []byte) {
-	request.RemoteAddr = o.remote.String()
-	o.request = request
+func (c *WSConnection) accept(o *opening, a *Adoption, response, rest []byte) {
+	o.request, o.route = a.Request, a.Route
 	o.received = nil
+	c.keep(a)
 	c.setState(stateOpen, true)
-	err := c.conn.Send(0, AcceptResponse(request))
+	err := c.conn.Send(0, response)
 	if err == nil {
-		err = c.conn.Upgrade(rest, loop.UpgradeConfig{})
+		err = c.conn.Upgrade(rest, a.upgrade())
 	}
 	if err != nil { // no memory; or it is closing anyway
 		_ = c.conn.Abort(false)
@@ -130,19 +131,11 @@ func (c *WSConnection) settle() {
 	}
 }
 
-// refuse answers a handshake that is not acceptable and closes the connection.
-func (c *WSConnection) refuse(refusal *HandshakeError) {
-	c.shard.endpoint.refused.Add(1)
-	c.answer(refusal)
-}
-
-// reject refuses a handshake that there is no room for.
-func (c *WSConnection) reject(reason string) {
-	c.shard.endpoint.rejected.Add(1)
-	c.answer(&HandshakeError{http.StatusServiceUnavailable, reason})
-}
-
-func (c *WSConnection) answer(refusal *HandshakeError) {
+// refuse answers a handshake that is not acceptable, or that there is no room for, and closes the connection. err is a
+// *HandshakeError.
+func (c *WSConnection) refuse(err error) {
+	refusal := err.(*HandshakeError)
+	c.shard.endpoint.countRefusal(refusal)
 	o := c.opening.Load()
 	o.refused, o.received = true, nil
 	_ = c.conn.Send(0, refusal.Response()) // fails when it has closed
@@ -160,7 +153,7 @@ func (c *WSConnection) drain() {
 		return
 	}
 	if !o.refused {
-		c.reject("the server is shutting down")
+		c.refuse(refuse(http.StatusServiceUnavailable, "the server is shutting down"))
 	} else { // perhaps before it was attached, when nobody heard
 		_ = c.conn.Close(0, "")
 	}

@@ -10,6 +10,7 @@ import (
 // Route is where the events and messages of some of an [Endpoint]'s connections go: a handler inside the endpoint's
 // middleware. A connection is on one route from its opening handshake on.
 type Route struct {
+	config   RouteConfig
 	mu       sync.Mutex // of changes and of whoever makes the chain
 	handler  api.Handler
 	messages bool                  // they go to handler; else they wait for RecvZeroCopy
@@ -30,9 +31,9 @@ type wrapping struct {
 }
 
 // NewRoute returns a route on which h, inside the endpoint's middleware, handles open and close events and messages. With
-// a nil h only middleware sees the events, and messages wait for RecvZeroCopy.
-func NewRoute(h api.Handler) *Route {
-	r := &Route{handler: h, messages: h != nil}
+// a nil h only middleware sees the events, and messages wait for RecvZeroCopy. config has to be valid.
+func NewRoute(h api.Handler, config RouteConfig) *Route {
+	r := &Route{config: config, handler: h, messages: h != nil}
 	r.settled.route = r
 	return r
 }

@@ -90,6 +90,15 @@ type Config struct {
 	// net/http. nil: they are answered with 404, or with 426 on a server that has no patterns either [nil].
 	HTTP http.Handler
 
+	// Subprotocols are those that the server speaks, the one it likes best first: the first that a client offers, too, is
+	// agreed on [none].
+	Subprotocols []string
+
+	// CheckOrigin tells whether a handshake may come from where it comes from; those that may not are refused with 403.
+	// It may run on a loop and must not block. nil: same origin: the host in the header Origin, which browsers send, is
+	// the one in Host. See also AnyOrigin [nil].
+	CheckOrigin func(*http.Request) bool
+
 	// Topics bounds what subscriptions and publications may cost [the values that protocol.TopicLimits names].
 	Topics protocol.TopicLimits
 
@@ -188,6 +197,9 @@ func (c *Config) validate() error {
 	if err := c.Topics.Validate(); err != nil {
 		return fmt.Errorf("server: Config.Topics: %w", err)
 	}
+	if config := c.routeConfig(); config.Validate() != nil {
+		return fmt.Errorf("server: Config.Subprotocols: %w", config.Validate())
+	}
 	if err := loop.CheckBackend(c.Backend); err != nil {
 		return fmt.Errorf("server: %w (%w)", err, api.ErrInvalidArgument)
 	}
@@ -243,6 +255,7 @@ func (c *Config) settings() map[string]any {
 		"config.spin":             c.Spin,
 		"config.busy_poll":        c.BusyPoll,
 		"config.huge_pages":       c.HugePages,
+		"config.subprotocols":     c.Subprotocols,
 		"config.topics":           fmt.Sprintf("%+v", c.Topics),
 	}
 }

@@ -41,20 +41,22 @@ func (s *Server) start(h api.Handler) error {
 	err := s.build()
 	if err == nil {
 		s.handler = h
+		s.routes.own = &webSocket{s, s.endpoint.Route()}
+		s.routes.handles.Store(h != nil)
 		s.setHandler()
 		s.spin()
 		err = s.listen()
 	}
 	if err != nil {
 		s.phase = phaseEnding
-		_ = s.listener.Close()
+		s.unlisten()
 		s.dismantle()
 		close(s.stopped)
 		return err
 	}
 	s.phase = phaseRunning
-	s.backend.report(s.addr.String(), &s.config)
-	slog.Info("serving WebSocket", "addr", s.addr.String(), "loops", len(s.loops), "backend", s.backend.name,
+	s.backend.report(s.address(), &s.config)
+	slog.Info("serving WebSocket", "addr", s.address(), "loops", len(s.loops), "backend", s.backend.name,
 		"workers", s.workers)
 	return nil
 }
@@ -77,6 +79,7 @@ func (s *Server) build() error {
 		WriteTimeout:     s.config.WriteTimeout,
 		MaxConnections:   int64(s.config.MaxConnections),
 		Topics:           s.config.Topics,
+		Route:            s.config.routeConfig(),
 		Match:            s.match,
 		TakeOver:         s.web.takeOver,
 	}
@@ -120,8 +123,11 @@ func (s *Server) spin() {
 	}
 }
 
-// listen hands the listening socket to the first loop.
+// listen hands the listening socket, if there is one, to the first loop.
 func (s *Server) listen() error {
+	if s.listener == nil {
+		return nil
+	}
 	fd, err := s.takeSocket()
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
@@ -155,6 +161,13 @@ func (s *Server) takeSocket() (fd int, err error) {
 	return fd, s.listener.Close() // the duplicate keeps the port
 }
 
+// unlisten gives the address up before a loop has taken it over.
+func (s *Server) unlisten() {
+	if s.listener != nil {
+		_ = s.listener.Close()
+	}
+}
+
 // fail shuts the server down because of err.
 func (s *Server) fail(err error) {
 	s.mu.Lock()
@@ -186,7 +199,7 @@ func (s *Server) Shutdown() {
 	}
 	switch before {
 	case phaseNew:
-		_ = s.listener.Close()
+		s.unlisten()
 		s.dismantle()
 		close(s.stopped)
 	case phaseRunning:
@@ -206,8 +219,11 @@ func (s *Server) end() {
 	defer close(s.stopped)
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
 	defer cancel()
-	_ = s.acceptor.conn.Close(0, "") // fails when the listener has closed by itself
-	inTime := wait(ctx, s.acceptor.closed)
+	inTime := true
+	if s.acceptor != nil {
+		_ = s.acceptor.conn.Close(0, "") // fails when the listener has closed by itself
+		inTime = wait(ctx, s.acceptor.closed)
+	}
 	requests := s.web.shutdown(ctx)
 	drained := s.endpoint.Drain()
 	if !inTime || !wait(ctx, drained) {
@@ -264,7 +280,7 @@ func (s *Server) dismantle() {
 	grace, cancel := context.WithTimeout(context.Background(), abortTimeout)
 	defer cancel()
 	if !wait(grace, ended) {
-		slog.Error("shutdown leaves handlers behind that have not returned", "addr", s.addr.String())
+		slog.Error("shutdown leaves handlers behind that have not returned", "addr", s.address())
 	}
 	if s.affinity != nil {
 		if err := s.affinity.Unpin(); err != nil {

@@ -45,8 +45,8 @@ const (
 // methods are safe from any goroutine.
 type Server struct {
 	config  Config
-	workers int // WithExecutorWorkers
-	addr    net.Addr
+	workers int      // WithExecutorWorkers
+	addr    net.Addr // nil: it does not listen
 	control *adapters.ControlAdapter
 	pool    *loop.Pool
 	stopped chan struct{} // closed when Shutdown is done
@@ -60,7 +60,7 @@ type Server struct {
 	backend  backend
 	cpus     []int // what the loops are bound to, in ascending order
 	shards   []*protocol.Shard
-	acceptor *acceptor
+	acceptor *acceptor                 // nil: it does not listen
 	affinity *adapters.AffinityAdapter // nil: the process is not bound
 
 	leaveBroker func() // nil: there is no broker
@@ -68,7 +68,7 @@ type Server struct {
 	mu         sync.Mutex
 	policies   map[string]protocol.TopicPolicy // SetTopicPolicy before Run
 	phase      phase
-	listener   *net.TCPListener // until a loop has taken it over
+	listener   *net.TCPListener // until a loop has taken it over; nil: it does not listen
 	middleware []Middleware
 	handler    api.Handler // given to Run; nil: messages wait for RecvZeroCopy
 	err        error       // why the server ended by itself
@@ -77,6 +77,35 @@ type Server struct {
 // NewServer returns a server that listens on cfg.ListenAddr; clients that connect wait until Run. A nil cfg means
 // DefaultConfig; it is copied. A value out of bounds is an error that names its field and matches api.ErrInvalidArgument.
 func NewServer(cfg *Config, opts ...ServerOption) (*Server, error) {
+	s, err := newServer(cfg, opts)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", s.config.ListenAddr)
+	if err != nil {
+		s.pool.Close()
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s.listener, s.addr = listener.(*net.TCPListener), listener.Addr()
+	return s, nil
+}
+
+// NewUpgrader returns a server that does not listen: it gets its connections from net/http, by way of WebSocket and
+// Upgrade. It serves from the start, Run is not called, and its Addr is nil. cfg and opts are as for NewServer, and it has
+// to be ended with Shutdown, too: before the http.Server is shut down, say, which does not wait for WebSockets.
+func NewUpgrader(cfg *Config, opts ...ServerOption) (*Server, error) {
+	s, err := newServer(cfg, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.start(nil); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// newServer returns a server with all it needs but an address.
+func newServer(cfg *Config, opts []ServerOption) (*Server, error) {
 	if cfg == nil {
 		cfg = DefaultConfig()
 	}
@@ -95,27 +124,22 @@ func NewServer(cfg *Config, opts ...ServerOption) (*Server, error) {
 	if s.workers < 0 || s.workers > maxWorkers {
 		return nil, fmt.Errorf("server: WithExecutorWorkers(%d): %w", s.workers, api.ErrInvalidArgument)
 	}
+	if err := s.control.SetConfig(s.config.settings()); err != nil {
+		return nil, err
+	}
 	pool, err := loop.NewPool(loop.PoolConfig{HugePages: s.config.HugePages})
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	listener, err := net.Listen("tcp", s.config.ListenAddr)
-	if err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("server: %w", err)
-	}
-	s.pool, s.listener, s.addr = pool, listener.(*net.TCPListener), listener.Addr()
+	s.pool = pool
 	s.routes.fallback = s.config.HTTP
 	s.routes.any.Store(s.config.HTTP != nil)
-	s.web = newWeb(s.addr, &s.config, &s.routes)
-	if err := s.control.SetConfig(s.config.settings()); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
+	s.web = newWeb(&s.config, &s.routes)
 	s.control.AddSource(s.addStats)
 	return s, nil
 }
 
-// Addr returns the address that the server listens on.
+// Addr returns the address that the server listens on; nil of one made by NewUpgrader.
 func (s *Server) Addr() net.Addr { return s.addr }
 
 // GetControl returns the server's control surface. It shows the configuration under keys that begin with "config." and
@@ -132,6 +156,21 @@ func (s *Server) GetActiveConnections() int64 {
 		return endpoint.Stats().Active
 	}
 	return 0
+}
+
+// address is Addr for people to read.
+func (s *Server) address() string {
+	if s.addr == nil {
+		return ""
+	}
+	return s.addr.String()
+}
+
+// running tells whether connections may come.
+func (s *Server) running() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase == phaseRunning
 }
 
 // serving returns the endpoint, nil before Run.

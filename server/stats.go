@@ -9,7 +9,7 @@ import (
 
 // addStats is the server's part of Control.Stats; the keys are listed in the package's documentation.
 func (s *Server) addStats(stats map[string]any) {
-	stats["server.addr"] = s.addr.String()
+	stats["server.addr"] = s.address()
 	s.addMemory(stats)
 	endpoint := s.serving()
 	if endpoint == nil {

@@ -23,7 +23,6 @@ const keepAlive = 2 * time.Minute
 // port, and from a loop: web is the listener of its http.Server, too.
 type web struct {
 	server   http.Server
-	addr     net.Addr
 	start    sync.Once
 	arrived  chan net.Conn
 	closed   chan struct{} // nobody takes what arrives any more
@@ -32,8 +31,8 @@ type web struct {
 }
 
 // newWeb returns a web that serves with h. It starts when the first connection comes.
-func newWeb(addr net.Addr, cfg *Config, h http.Handler) *web {
-	w := &web{addr: addr, arrived: make(chan net.Conn), closed: make(chan struct{})}
+func newWeb(cfg *Config, h http.Handler) *web {
+	w := &web{arrived: make(chan net.Conn), closed: make(chan struct{})}
 	w.server = http.Server{
 		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.requests.Add(1)
@@ -67,7 +66,7 @@ func (w *web) admit(h *protocol.HandOver) {
 
 func (w *web) serve() {
 	if err := w.server.Serve(w); !errors.Is(err, http.ErrServerClosed) {
-		slog.Error("net/http has stopped serving", "addr", w.addr.String(), "error", err)
+		slog.Error("net/http has stopped serving", "error", err)
 	}
 }
 
@@ -94,7 +93,8 @@ func (w *web) Close() error {
 	return nil
 }
 
-func (w *web) Addr() net.Addr { return w.addr }
+// Addr is of no use to http.Server.
+func (w *web) Addr() net.Addr { return &net.TCPAddr{} }
 
 // shutdown has requests under way finished and closes each connection when it is idle, until ctx is done. The channel is
 // closed when it has given up or none is left.

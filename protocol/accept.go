@@ -1,0 +1,181 @@
+package protocol
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/momentics/hioload-ws/api"
+)
+
+// RouteConfig says how opening handshakes are answered on a [Route], and what its connections are like. The zero value is
+// useful.
+type RouteConfig struct {
+	// Subprotocols are those that the server speaks, the one it likes best first. The first that the client offers, too,
+	// is agreed on (RFC 6455 section 4.2.2, point 5.5); if there is none, the connection has no subprotocol.
+	Subprotocols []string
+
+	// CheckOrigin tells whether a request may come from where it comes from; those that may not are refused with 403. It
+	// may run on a loop and must not block. nil: all may.
+	CheckOrigin func(*http.Request) bool
+
+	// Header is added to the answer that completes a handshake.
+	Header http.Header
+
+	// MaxMessage is how many bytes a received message may have; 0: the loop's limit.
+	MaxMessage int64
+}
+
+// Validate tells what is wrong with it; errors match api.ErrInvalidArgument.
+func (c *RouteConfig) Validate() error {
+	for _, name := range c.Subprotocols {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r > 127 || !isTokenByte(byte(r)) }) {
+			return fmt.Errorf("protocol: %q is no name of a subprotocol: %w", name, api.ErrInvalidArgument)
+		}
+	}
+	for name := range c.Header {
+		if ours(http.CanonicalHeaderKey(name)) {
+			return fmt.Errorf("protocol: header %s is the handshake's own: %w", name, api.ErrInvalidArgument)
+		}
+	}
+	if c.MaxMessage < 0 {
+		return fmt.Errorf("protocol: MaxMessage is %d: %w", c.MaxMessage, api.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// ours tells whether a header of the answer says what only the handshake can know.
+func ours(name string) bool {
+	switch name {
+	case "Upgrade", "Connection", "Content-Length", "Transfer-Encoding":
+		return true
+	}
+	return strings.HasPrefix(name, "Sec-Websocket-")
+}
+
+// SameOrigin tells whether a request comes from a page of the host that it goes to: whether the host in its header Origin,
+// which browsers send and pages cannot change, is that in Host (RFC 6455 section 10.2). A request without Origin is not a
+// browser's, and fine.
+func SameOrigin(r *http.Request) bool {
+	origins := r.Header["Origin"]
+	if len(origins) == 0 {
+		return true
+	}
+	u, err := url.Parse(origins[0])
+	if err != nil || len(origins) > 1 || u.Host == "" {
+		return false // "null", too: a page without an origin of its own (RFC 6454 section 7.1)
+	}
+	return strings.EqualFold(explicit(u.Scheme, u.Host), explicit(u.Scheme, r.Host))
+}
+
+// explicit returns host without the port that the scheme implies.
+func explicit(scheme, host string) string {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil || port != map[string]string{"http": "80", "https": "443"}[scheme] {
+		return host
+	}
+	if strings.Contains(name, ":") {
+		return "[" + name + "]"
+	}
+	return name
+}
+
+// Accept checks the request of an opening handshake for a connection on a route; nil: the endpoint's own. On success the
+// connection counts as open: the client is to be sent the response, and a given to Adopt, or to Cancel. header is added
+// to the response; a line of the route's takes precedence. An error is a *HandshakeError. Any goroutine.
+func (e *Endpoint) Accept(r *http.Request, route *Route, header http.Header) (a Adoption, response []byte, err error) {
+	err = checkHandshake(r)
+	if err == nil {
+		a, response, err = e.accept(r, route, header)
+	}
+	if err != nil {
+		e.countRefusal(err.(*HandshakeError))
+	}
+	return a, response, err
+}
+
+// accept is Accept for a request that is well-formed.
+func (e *Endpoint) accept(r *http.Request, route *Route, header http.Header) (Adoption, []byte, error) {
+	if route == nil {
+		route = &e.own
+	}
+	config := &route.config
+	if config.CheckOrigin != nil && !config.CheckOrigin(r) {
+		return Adoption{}, nil, refuse(http.StatusForbidden, "the request comes from a place that is not allowed")
+	}
+	if err := e.admit(); err != nil {
+		return Adoption{}, nil, err
+	}
+	a := Adoption{
+		Request:     r,
+		Route:       route,
+		Subprotocol: chooseSubprotocol(config.Subprotocols, r.Header["Sec-Websocket-Protocol"]),
+		MaxMessage:  config.MaxMessage,
+		admitted:    true,
+	}
+	return a, a.response(config.Header, header), nil
+}
+
+// Cancel takes back what Accept has counted.
+func (e *Endpoint) Cancel(a Adoption) {
+	if a.admitted {
+		e.opened.Add(-1)
+		e.active.Add(-1)
+	}
+}
+
+// countRefusal counts a handshake that was not accepted.
+func (e *Endpoint) countRefusal(refusal *HandshakeError) {
+	if refusal.Status == http.StatusServiceUnavailable {
+		e.rejected.Add(1)
+	} else {
+		e.refused.Add(1)
+	}
+}
+
+// chooseSubprotocol returns the first of ours that the client's header lines name, "" if there is none.
+func chooseSubprotocol(ours []string, lines []string) string {
+	for _, name := range ours {
+		for _, line := range lines {
+			if slices.ContainsFunc(strings.Split(line, ","), func(item string) bool {
+				return strings.Trim(item, " \t") == name
+			}) {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// response returns the answer that completes the handshake (RFC 6455 section 4.2.2, point 5). Of the headers in which
+// others have their say, the first that has a line of some name decides on it.
+func (a *Adoption) response(headers ...http.Header) []byte {
+	var b bytes.Buffer
+	b.Write(bytes.TrimSuffix(AcceptResponse(a.Request), []byte("\r\n")))
+	if a.Subprotocol != "" {
+		b.WriteString("Sec-WebSocket-Protocol: " + a.Subprotocol + "\r\n")
+	}
+	extra := make(http.Header)
+	for _, header := range headers {
+		for name, values := range header {
+			if name = http.CanonicalHeaderKey(name); extra[name] == nil && !ours(name) {
+				extra[name] = values
+			}
+		}
+	}
+	_ = extra.Write(&b) // a buffer takes everything; a line break in a value becomes a blank
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+// Subprotocol is what the handshake has agreed on; "" if it has not.
+func (c *WSConnection) Subprotocol() string {
+	if x := c.extra.Load(); x != nil {
+		return x.subprotocol
+	}
+	return ""
+}
