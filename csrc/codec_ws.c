@@ -1,6 +1,7 @@
 /*
  * codec_ws.c - WebSocket on a stream: the codec of hl_ws.h joined to events and output; pings, pongs and the closing
- * handshake (RFC 6455 sections 5.5 and 7). What a client sends is masked here (5.3).
+ * handshake (RFC 6455 sections 5.5 and 7). What a client sends is masked here (5.3), and what is to be compressed is
+ * (RFC 7692).
  *
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
@@ -9,6 +10,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
+
+#define COMPRESSED 0x40 /* RSV1 in the first byte of a frame */
+#define COPY_WORTH 1024 /* bytes; compressed frames up to this are gathered with what is queued already */
 
 static void no_memory(hl_loop *l, hl_stream *s)
 {
@@ -137,8 +141,11 @@ static void take(hl_loop *l, hl_stream *s, const hl_ws_item *item)
  * sent, then comes the close frame that says why. */
 static void fail(hl_loop *l, hl_stream *s, int error)
 {
-    static const int32_t results[] = {
-        [-HL_WS_EPROTO] = -EPROTO, [-HL_WS_EUTF8] = -EILSEQ, [-HL_WS_ETOOBIG] = -EMSGSIZE, [-HL_WS_ENOMEM] = -ENOMEM};
+    static const int32_t results[] = {[-HL_WS_EPROTO] = -EPROTO,
+                                      [-HL_WS_EUTF8] = -EILSEQ,
+                                      [-HL_WS_ETOOBIG] = -EMSGSIZE,
+                                      [-HL_WS_ENOMEM] = -ENOMEM,
+                                      [-HL_WS_EDATA] = -EBADMSG};
     if (error == HL_WS_ENOMEM)
         HL_COUNT(l->stats.nomem, 1);
     s->slot.result = results[-error];
@@ -147,7 +154,7 @@ static void fail(hl_loop *l, hl_stream *s, int error)
         hl__stream_finish(l, s);
         return;
     }
-    s->fail_code = hl_ws_close_code(error);
+    s->failed = (uint8_t)-error;
     hl__pause(s, HL_PAUSE_FAILED);
     tell_end(l, s, 1006);
 }
@@ -157,7 +164,7 @@ static hl_ws *decoder(hl_loop *l, hl_stream *s)
 {
     if (s->aside != NULL)
         return put_aside(s);
-    hl_ws_init(&l->ws, &(hl_ws_config){s->max_message, s->client, s->streamed});
+    hl_ws_init(&l->ws, &(hl_ws_config){s->max_message, s->client, s->streamed, s->deflate});
     return &l->ws;
 }
 
@@ -285,11 +292,53 @@ static int send_masked(hl_loop *l, hl_stream *s, const hl_op *op, uint8_t kind)
     return r;
 }
 
+static int to_be_compressed(const hl_stream *s, const hl_op *op)
+{
+    if (s->deflate == NULL || op->kind & HL_WS_CLOSE) /* the bit that tells control opcodes from data */
+        return 0;
+    if (op->kind & HL_SEND_CONTINUATION)
+        return hl_deflate_midway(s->deflate); /* as the message was begun */
+    return op->kind & HL_SEND_PARTIAL || op->len >= hl_deflate_config_of(s->deflate)->threshold;
+}
+
+/* Only the first frame of a message says that it is compressed (RFC 7692, section 6). */
+static int send_compressed(hl_loop *l, hl_stream *s, const hl_op *op)
+{
+    const uint8_t *mask = NULL;
+    int fin = !(op->kind & HL_SEND_PARTIAL);
+    if (s->client && (mask = new_mask(l, s)) == NULL)
+        return 0;
+    hl_deflate_out out = {.len = HL_WS_MAX_HEADER};
+    int r = hl_deflate_compress(s->deflate, op->data, op->len, fin, &out);
+    if (r == 0) {
+        uint8_t *payload = hl_block_data(out.block) + HL_WS_MAX_HEADER;
+        size_t len = out.len - HL_WS_MAX_HEADER;
+        uint8_t *frame = payload - hl_ws_header_size(len, mask != NULL);
+        if (mask != NULL)
+            hl_ws_mask(payload, len, mask);
+        len += hl_ws_header_write(frame, op->kind & 0x0f, fin, len, mask);
+        frame[0] |= op->kind & HL_SEND_CONTINUATION ? 0 : COMPRESSED;
+        r = len <= COPY_WORTH ? hl__output_copy(l, s, frame, len)
+                              : hl__output_add(l, s, out.block, frame, len, NULL, 0);
+    }
+    hl_cache_unref(l->cache, out.block);
+    return r;
+}
+
+static int send_encoded(hl_loop *l, hl_stream *s, const hl_op *op)
+{
+    if (s->deflate != NULL && op->len > 0 && *(const uint8_t *)op->data & COMPRESSED)
+        hl_deflate_forget(s->deflate);
+    return hl__output_add(l, s, op->block, op->data, op->len, NULL, 0);
+}
+
 static void send(hl_loop *l, hl_stream *s, const hl_op *op)
 {
     int r;
     if (op->flags & HL_ENCODED)
-        r = hl__output_add(l, s, op->block, op->data, op->len, NULL, 0);
+        r = send_encoded(l, s, op);
+    else if (to_be_compressed(s, op))
+        r = send_compressed(l, s, op);
     else if (s->client)
         r = send_masked(l, s, op, op->kind);
     else
@@ -308,11 +357,11 @@ static int close_frame(hl_loop *l, hl_stream *s, int32_t code, const void *reaso
 {
     uint8_t payload[HL_WS_MAX_CONTROL];
     /* One that broke the protocol and then ended its side is still told what was wrong: it may read yet. */
-    int ended_without = s->pauses & HL_PAUSE_END && s->close_code == 0 && s->fail_code == 0;
+    int ended_without = s->pauses & HL_PAUSE_END && s->close_code == 0 && s->failed == 0;
     if (code < 0 || ended_without)
         return 0;
-    if (s->fail_code != 0) {
-        code = s->fail_code;
+    if (s->failed != 0) {
+        code = hl_ws_close_code(-s->failed);
         len = 0;
     } else if (code == 0) {
         code = s->close_code ? s->close_code : 1000;
@@ -336,7 +385,14 @@ static int close_frame(hl_loop *l, hl_stream *s, int32_t code, const void *reaso
         if (s->close_code != 0)
             s->pauses &= (uint8_t)~HL_PAUSE_END;
     }
-    return s->close_code == 0 && s->fail_code == 0;
+    return s->close_code == 0 && s->failed == 0;
+}
+
+static void fini(hl_loop *l, hl_stream *s)
+{
+    forget(l, s);
+    hl_deflate_free(s->deflate);
+    s->deflate = NULL;
 }
 
 const hl_codec hl__codec_ws = {
@@ -347,5 +403,5 @@ const hl_codec hl__codec_ws = {
     .send = send,
     .close = close_frame,
     .ping = ping,
-    .fini = forget,
+    .fini = fini,
 };

@@ -132,18 +132,19 @@ struct hl_stream {
     uint8_t streamed : 1;
     uint8_t quiescing : 4; /* HL_QUIESCE_* */
     uint8_t goodbye : 4;   /* HL_GOODBYE_* */
+    uint8_t failed;        /* what the peer has done wrong, a negated HL_WS_E*; 0: nothing */
     uint64_t max_message;  /* hl_ws_config */
-    hl_block *aside;    /* WebSocket: the decoder, in the middle of a frame or message; after the peer's close frame the
-                           reason that it gave: its length, then its bytes */
-    uint16_t fail_code; /* what to close with after a violation; 0: there was none */
+    hl_deflate *deflate;   /* NULL: nothing is compressed */
+    hl_block *aside; /* WebSocket: the decoder, in the middle of a frame or message; after the peer's close frame the
+                        reason that it gave: its length, then its bytes */
     uint16_t close_code;                /* the peer's; 0: none came */
-    int32_t in_end;                     /* 1: the end has come behind what waits; negative: the error that did */
+    int16_t in_end;                     /* 1: the end has come behind what waits; negative: the error that did */
+    uint32_t quiesce_left;              /* bytes still to be read before HL_EV_QUIET */
     uint64_t once;                      /* deadline, ms; 0: none */
     uint32_t read_ms, write_ms;         /* HL_DEADLINE_READ, HL_DEADLINE_WRITE; 0: off */
     uint32_t ping_ms;                   /* HL_DEADLINE_PING; 0: off */
     uint32_t pinged;                    /* when */
     uint32_t goodbye_began, close_from; /* when an orderly close began, and its present step */
-    uint32_t quiesce_left;              /* bytes still to be read before HL_EV_QUIET */
 };
 
 _Static_assert(sizeof(hl_stream) <= 272, "15,000 idle ones count: TestIdleMemory in tests/e2e");
@@ -229,6 +230,7 @@ struct hl_loop {
     hl_ws ws;                           /* the decoder of whatever stream is being fed, between its frames */
     uint8_t masks[64][HL_WS_MASK_SIZE]; /* random, for frames that a client sends; used from the end */
     uint32_t masks_left;
+    hl_deflate_pool *deflate_pool; /* NULL: nobody has needed it yet */
     hl_loop_stats stats;
     hl_block *self, *rings, *pin_block; /* what this, the rings and `pins` lie in */
 };

@@ -25,6 +25,7 @@ struct hl_deflate {
     hl__zstream *out; /* NULL: no past that matters */
     hl__zstream *in;
     hl_deflate_config config;
+    uint8_t midway;    /* a message that is sent has been begun */
     uint8_t tail_used; /* bytes of the tail that the expander has been given for the current message */
     uint8_t in_block;  /* bytes have come since the message, or what followed a final block of it, began */
     uint8_t boundary;  /* ... and the last of them ended a block */
@@ -184,9 +185,15 @@ int hl_deflate_compress(hl_deflate *d, const uint8_t *p, size_t n, int fin, hl_d
     if (d->out == NULL)
         return HL_WS_ENOMEM;
     int error = compress_fragment(hl__deflate_pool_memory(d->pool), &d->out->z, p, n, fin, out);
+    d->midway = !fin;
     if (fin && !d->config.out_takeover)
         give_back(d, &d->out);
     return error;
+}
+
+int hl_deflate_midway(const hl_deflate *d)
+{
+    return d->midway;
 }
 
 void hl_deflate_forget(hl_deflate *d)

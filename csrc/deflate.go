@@ -38,6 +38,12 @@ func (c *DeflateConfig) Cost() uint64 {
 	return uint64(C.hl_deflate_cost(&config))
 }
 
+// Append appends the config to b as OpUpgrade takes it.
+func (c *DeflateConfig) Append(b []byte) []byte {
+	config := c.c()
+	return append(b, unsafe.Slice((*byte)(unsafe.Pointer(&config)), unsafe.Sizeof(config))...)
+}
+
 func (c *DeflateConfig) c() C.hl_deflate_config {
 	config := C.hl_deflate_config{
 		level:     C.int8_t(c.Level),

@@ -228,7 +228,7 @@ void hl__stream_took(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, s
 void hl__stream_finished(hl_loop *l, hl_stream *s, int end)
 {
     if (hl__input_waits(s)) {
-        s->in_end = end < 0 ? end : 1;
+        s->in_end = (int16_t)(end < 0 ? end : 1);
         return;
     }
     s->in_end = 0;

@@ -80,6 +80,7 @@ static void free_memory(hl_loop *l)
     hl_block_unref(l->pin_block);
     hl_block_unref(l->rings);
     hl__output_fini(l);
+    hl_deflate_pool_free(l->deflate_pool);
     if (l->cache != NULL)
         hl_cache_free(l->cache);
     hl_block_unref(l->self);

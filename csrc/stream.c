@@ -15,7 +15,10 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
+
+#define IDLE_STREAMS 4 /* compressors, and as many expanders, that a loop keeps for the next who needs one */
 
 int hl__set_nonblocking(int fd)
 {
@@ -44,21 +47,45 @@ void hl__attach(hl_loop *l, hl_stream *s, const hl_op *op)
         hl__end(l, &s->slot, r);
 }
 
-void hl__upgrade(hl_loop *l, hl_stream *s, const hl_op *op)
+/* Reads the config of permessage-deflate off the front of what the operation carries. Negative errno. */
+static int agree_on_deflate(hl_loop *l, hl_stream *s, hl_op *op)
 {
+    hl_deflate_config config;
+    if (op->len < sizeof config)
+        return -EINVAL;
+    memcpy(&config, op->data, sizeof config);
+    op->data = (uint8_t *)op->data + sizeof config;
+    op->len -= sizeof config;
+    if (!hl_deflate_config_valid(&config))
+        return -EINVAL;
+    if (l->deflate_pool == NULL)
+        l->deflate_pool = hl_deflate_pool_new(l->cache, IDLE_STREAMS);
+    if (l->deflate_pool != NULL)
+        s->deflate = hl_deflate_new(l->deflate_pool, &config);
+    return s->deflate != NULL ? 0 : -ENOMEM;
+}
+
+void hl__upgrade(hl_loop *l, hl_stream *s, const hl_op *with)
+{
+    hl_op op = *with;
     if (s->codec != HL_CODEC_RAW || s->state != HL_OPEN)
         return;
-    if (hl__prepend_input(l, s, op) < 0) {
-        HL_COUNT(l->stats.nomem, 1);
-        hl__end(l, &s->slot, -ENOMEM);
+    s->codec = HL_CODEC_WS;
+    s->deflate = NULL;
+    int r = op.kind & HL_WS_DEFLATE ? agree_on_deflate(l, s, &op) : 0;
+    if (r == 0)
+        r = hl__prepend_input(l, s, &op);
+    if (r < 0) {
+        if (r == -ENOMEM)
+            HL_COUNT(l->stats.nomem, 1);
+        hl__end(l, &s->slot, r);
         return;
     }
-    s->codec = HL_CODEC_WS;
     s->oneshot = 0;
     s->end_told = 0; /* an end that the raw stream has told of is one of the WebSocket, too */
-    s->max_message = op->user ? op->user : l->config.ws.max_message;
-    s->client = (op->kind & HL_WS_CLIENT) != 0;
-    s->streamed = (op->kind & HL_WS_STREAMED) != 0;
+    s->max_message = op.user ? op.user : l->config.ws.max_message;
+    s->client = (op.kind & HL_WS_CLIENT) != 0;
+    s->streamed = (op.kind & HL_WS_STREAMED) != 0;
     hl__resume(l, s, HL_PAUSE_USER);
     if (s->in_len > 0 || s->pauses & HL_PAUSE_END)
         hl__list_add(l, &s->slot, HL_LIST_INPUT);

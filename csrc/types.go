@@ -139,6 +139,7 @@ const (
 const (
 	WSClient   = C.HL_WS_CLIENT   // the stream is the client's end: what it sends is masked
 	WSStreamed = C.HL_WS_STREAMED // messages are delivered in pieces
+	WSDeflate  = C.HL_WS_DEFLATE  // the bytes begin with what DeflateConfig.Append makes
 )
 
 // Bits of Op.Flags and, the first three and the last, of Event.Flags.

@@ -4,13 +4,14 @@
  * A frame is first a header, then payload. A payload that lies whole in the input, and is all of its message, is
  * unmasked where it lies and returned from there. Everything else is unmasked on its way into a block: data frames into
  * `message`, control frames, which may come between the fragments of a message (5.4), into `control`. Either block
- * passes to the caller with the item that it holds.
+ * passes to the caller with the item that it holds. What is compressed is left to ws_inflate.c.
  *
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
 #include <string.h>
 
 #include "hl_ws.h"
+#include "ws_inflate.h"
 #include "ws_mask.h"
 
 _Static_assert(sizeof(hl_ws) <= 64, "one cache line for each idle connection");
@@ -21,6 +22,7 @@ enum { IN_HEADER, IN_PAYLOAD, CLOSED, FAILED }; /* hl_ws.state */
 enum {
     FIN = 0x80,
     RESERVED = 0x70,
+    COMPRESSED = 0x40, /* RSV1 (RFC 7692, section 6) */
     OPCODE = 0x0F,
     CONTROL = 0x08, /* the bit that tells control opcodes from data */
     MASKED = 0x80
@@ -37,6 +39,7 @@ void hl_ws_init(hl_ws *ws, const hl_ws_config *config)
     ws->max_message = config->max_message;
     ws->client = config->client & 1;
     ws->streamed = config->streamed & 1;
+    ws->deflate = config->deflate;
 }
 
 static void drop_message(hl_ws *ws, hl_cache *cache)
@@ -73,11 +76,12 @@ static size_t header_size(uint8_t second)
 /* Checks what the first two bytes of a header tell. */
 static int check_start(const hl_ws *ws, uint8_t first, uint8_t second)
 {
-    if (first & RESERVED) /* no extension was agreed upon */
+    uint8_t opcode = first & OPCODE;
+    int begins_message = opcode == HL_WS_TEXT || opcode == HL_WS_BINARY;
+    if (first & RESERVED & ~(ws->deflate && begins_message ? COMPRESSED : 0)) /* not agreed upon */
         return HL_WS_EPROTO;
     if (!(second & MASKED) == !ws->client) /* 5.1: clients mask, servers do not */
         return HL_WS_EPROTO;
-    uint8_t opcode = first & OPCODE;
     if (opcode & CONTROL) { /* 5.5: whole, and short */
         if (opcode > HL_WS_PONG || !(first & FIN) || (second & 0x7F) > HL_WS_MAX_CONTROL)
             return HL_WS_EPROTO;
@@ -104,22 +108,24 @@ static int read_length(const uint8_t *header, uint64_t *len)
 /* Begins the frame of a header that is complete and `size` bytes long. */
 static int begin_frame(hl_ws *ws, const uint8_t *header, size_t size)
 {
+    uint64_t len;
     int error = check_start(ws, header[0], header[1]);
     if (!error)
-        error = read_length(header, &ws->remaining);
+        error = read_length(header, &len);
     if (error)
         return error;
     uint8_t opcode = header[0] & OPCODE;
-    if (!(opcode & CONTROL)) {
-        if (ws->remaining > ws->max_message - ws->length)
-            return HL_WS_ETOOBIG;
-        if (opcode != HL_WS_CONTINUATION)
-            ws->opcode = opcode;
+    if (opcode == HL_WS_TEXT || opcode == HL_WS_BINARY) {
+        ws->opcode = opcode;
+        ws->compressed = (header[0] & COMPRESSED) != 0;
     }
+    if (!(opcode & CONTROL) && !ws->compressed && len > ws->max_message - ws->length)
+        return HL_WS_ETOOBIG;
     if (header[1] & MASKED) /* else the mask is 0 for good: a peer masks all its frames or none */
         memcpy(&ws->mask, header + size - 4, 4);
     ws->frame = header[0];
     ws->header_len = 0;
+    ws->remaining = len; /* last: `header` may lie in the same place */
     ws->state = IN_PAYLOAD;
     return 0;
 }
@@ -247,7 +253,14 @@ static int data_arrived(hl_ws *ws, hl_cache *cache, hl_ws_input *in, hl_ws_item 
 {
     uint8_t *from = in->data;
     size_t n = in->len < ws->remaining ? in->len : (size_t)ws->remaining;
-    int whole = !ws->message && ws->frame & FIN && n == ws->remaining;
+    int last = ws->frame & FIN && n == ws->remaining;
+    if (ws->compressed) {
+        int found = hl__ws_inflate(ws, cache, in, n, last, item);
+        if (found >= 0 && ws->remaining == 0)
+            ws->state = IN_HEADER;
+        return found < 0 ? fail(ws, found) : found;
+    }
+    int whole = !ws->message && last;
     consume(in, n);
     if (whole || ws->streamed || n == 0) /* 0: an empty fragment, or a header at the input's end */
         return take_data(ws, from, from, n, item);
@@ -344,6 +357,8 @@ int64_t hl_ws_room(hl_ws *ws, hl_cache *cache, uint8_t **where)
     if (ws->state == FAILED)
         return -ws->header_len;
     if (ws->state != IN_PAYLOAD || !ws->message || ws->remaining < ROOM_WORTH) /* no control frame lacks that much */
+        return 0;
+    if (ws->compressed)
         return 0;
     if (ws->message->size - ws->length < ROOM_SPACE) {
         int error = make_space(ws, cache, ROOM_SPACE);

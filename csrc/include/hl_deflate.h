@@ -40,7 +40,8 @@ typedef struct hl_deflate_config {
     uint8_t in_bits;      /* of the window of what we receive: 8 to 15; 0: 15. Larger than agreed upon works as well */
     uint8_t out_takeover; /* 1: our messages may refer to earlier ones */
     uint8_t in_takeover;  /* 1: the peer's may */
-    uint32_t threshold;   /* bytes; whoever sends leaves shorter messages as they are. Nothing here looks at it */
+    uint32_t threshold;   /* bytes; whoever sends leaves shorter messages of one frame as they are. Nothing here looks
+                             at it */
 } hl_deflate_config;
 
 /* 1 when all is within the bounds above. */
@@ -86,6 +87,9 @@ typedef struct hl_deflate_out {
  * caller's in either case.
  */
 int hl_deflate_compress(hl_deflate *d, const uint8_t *p, size_t n, int fin, hl_deflate_out *out);
+
+/* 1 while a message has been begun and its last fragment has not been compressed. */
+int hl_deflate_midway(const hl_deflate *d);
 
 /*
  * The next message will not refer to earlier ones: to be called between messages, when the peer has been sent one that

@@ -39,6 +39,7 @@
 #ifndef HL_LOOP_H
 #define HL_LOOP_H
 
+#include "hl_deflate.h"
 #include "hl_mailbox.h"
 #include "hl_slab.h"
 #include "hl_ws.h"
@@ -87,9 +88,9 @@ enum {
                          it already has. On a watched descriptor it makes HL_EV_TIMEOUTs of that */
     HL_OP_SEND,       /* data/len: bytes, or for WebSocket one frame (kind: opcode, HL_SEND_*); see "Sending" */
     HL_OP_READ,       /* arg 0: stop reading; 1: read */
-    HL_OP_UPGRADE,    /* the stream's codec becomes WebSocket and it reads again; kind: HL_WS_CLIENT, HL_WS_STREAMED;
+    HL_OP_UPGRADE,    /* the stream's codec becomes WebSocket and it reads again; kind: HL_WS_CLIENT and its like;
                          user: most bytes of a message, 0: config.ws.max_message; data/len (placed as for "Sending"):
-                         bytes already received that belong to the WebSocket */
+                         bytes already received that belong to the WebSocket, behind a config with HL_WS_DEFLATE */
     HL_OP_DEADLINE,   /* kind: HL_DEADLINE_*; len: ms, 0 switches it off */
     HL_OP_QUIESCE,    /* deliver what the kernel holds at this moment, stop reading, answer HL_EV_QUIET. arg 1: deliver
                          only what the loop has taken from the kernel already; the rest is for whoever takes the
@@ -107,8 +108,10 @@ enum { HL_CODEC_RAW = 0, HL_CODEC_WS = 1 };
 
 /* op.kind of HL_OP_UPGRADE */
 enum {
-    HL_WS_CLIENT = 1,  /* we are the client: what is sent is masked, with random masks (RFC 6455 5.3, 10.3) */
-    HL_WS_STREAMED = 2 /* messages are delivered in pieces, as they arrive: HL_MORE */
+    HL_WS_CLIENT = 1,   /* we are the client: what is sent is masked, with random masks (RFC 6455 5.3, 10.3) */
+    HL_WS_STREAMED = 2, /* messages are delivered in pieces, as they arrive: HL_MORE */
+    HL_WS_DEFLATE = 4   /* permessage-deflate was agreed upon (RFC 7692): data begins with a hl_deflate_config. Messages
+                           of at least `threshold` bytes, and those of more than one frame, are sent compressed */
 };
 
 #define HL_TIMER_OFF (-1) /* op.arg of HL_OP_TIMER */
@@ -124,7 +127,8 @@ enum {
     HL_HEADROOM = 64, /* send: the hl_ws_header_size(len, client) bytes before data belong to this message too; they
                          and the data may be written to */
     HL_RESET = 128,   /* abort: with a reset (SO_LINGER 0) instead of FIN */
-    HL_ENCODED = 256, /* send: the bytes are whole frames, encoded as a server's */
+    HL_ENCODED = 256, /* send: the bytes are whole frames, encoded as a server's; if the first says that it is compressed
+                         (RSV1), without context */
     HL_MORE = 512     /* event.flags of HL_EV_MESSAGE: a piece of a message that is streamed, and not the last */
 };
 

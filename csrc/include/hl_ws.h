@@ -11,9 +11,11 @@
  *     straight into it; hl_ws_filled takes them in.
  *   - Text is validated as UTF-8 as its bytes arrive, across frames (section 8.1): a bad byte is an error at once.
  *   - With hl_ws_config.streamed nothing is put together: a message comes in pieces, each where it lies in the input,
- * as soon as it is there. A piece may end within a character of a text.
+ *     as soon as it is there. A piece may end within a character of a text.
+ *   - With hl_ws_config.deflate messages may come compressed (hl_deflate.h): they are expanded as they arrive, into the
+ *     message's block, which grows with what has come out, or when they are streamed into a block for each piece.
  *
- * Errors are negative and final for the stream: HL_WS_EPROTO, HL_WS_EUTF8, HL_WS_ETOOBIG, HL_WS_ENOMEM.
+ * Errors are negative and final for the stream: HL_WS_EPROTO, HL_WS_EUTF8, HL_WS_ETOOBIG, HL_WS_ENOMEM, HL_WS_EDATA.
  * hl_ws_close_code turns one into the status code that the peer should be sent.
  *
  * Everything here belongs to one thread at a time.
@@ -48,7 +50,8 @@ enum {
 enum {
     HL_WS_EPROTO = -1,  /* section 5 violated: 1002 */
     HL_WS_EUTF8 = -2,   /* text or close reason is not UTF-8: 1007 */
-    HL_WS_ETOOBIG = -3, /* the message would exceed max_message: 1009; found in the header, before memory is taken */
+    HL_WS_ETOOBIG = -3, /* the message would exceed max_message: 1009; found in the header, before memory is taken, or
+                           when one byte more has come out of what is compressed */
     HL_WS_ENOMEM = -4,  /* no block to be had: 1011 */
     HL_WS_EDATA = -5    /* the payload of a compressed message is not what it should be: 1007 (hl_deflate.h) */
 };
@@ -61,25 +64,32 @@ typedef struct hl_ws_config {
     uint64_t max_message; /* bytes of a message, all its frames together */
     uint8_t client;       /* 0: we are the server, frames from the peer must be masked; 1: they must not be (5.1) */
     uint8_t streamed;     /* 1: messages are returned in pieces */
+    struct hl_deflate *deflate; /* what expands messages, the caller's, outlives ws; NULL: none may be compressed */
 } hl_ws_config;
 
 /* The decoder's state between inputs. Embed it; fields are the codec's. At most 64 bytes: 15,000 idle ones count. */
 typedef struct hl_ws {
-    hl_block *message;    /* the message under way; NULL while none of its bytes had to be put aside */
-    hl_block *control;    /* the control frame under way, likewise */
-    uint64_t length;      /* bytes of the message present, control frames between its fragments not counted */
-    uint64_t remaining;   /* payload bytes of the current frame that have not arrived */
-    uint64_t max_message; /* hl_ws_config */
-    uint32_t mask;        /* in memory order, rotated so that its first byte belongs to the next of the payload */
-    uint8_t header[HL_WS_MAX_HEADER]; /* a header that a split cut through */
-    uint8_t header_len;
+    hl_block *message; /* the message under way; NULL while none of its bytes had to be put aside */
+    hl_block *control; /* the control frame under way, likewise */
+    uint64_t length;   /* bytes of the message present, control frames between its fragments not counted */
+    union {
+        uint64_t remaining; /* payload bytes of the current frame that have not arrived */
+        struct {
+            uint8_t header[HL_WS_MAX_HEADER]; /* between frames: a header that a split cut through */
+            uint8_t header_len;
+            uint8_t control_len; /* bytes of the control frame present */
+        };
+    };
+    uint64_t max_message;       /* hl_ws_config */
+    struct hl_deflate *deflate; /* hl_ws_config */
+    uint32_t mask;              /* in memory order, rotated so that its first byte belongs to the next of the payload */
     uint8_t state : 4;
-    uint8_t client : 1;   /* hl_ws_config */
-    uint8_t streamed : 1; /* hl_ws_config */
-    uint8_t frame;        /* first byte of the current frame */
-    uint8_t opcode;       /* of the message under way; 0: none */
-    uint8_t utf8;         /* state of the validator */
-    uint8_t control_len;  /* bytes of the control frame present */
+    uint8_t client : 1;     /* hl_ws_config */
+    uint8_t streamed : 1;   /* hl_ws_config */
+    uint8_t compressed : 1; /* the message under way */
+    uint8_t frame;          /* first byte of the current frame */
+    uint8_t opcode;         /* of the message under way; 0: none */
+    uint8_t utf8;           /* state of the validator */
 } hl_ws;
 
 typedef struct hl_ws_input {

@@ -170,14 +170,21 @@ type UpgradeConfig struct {
 	Client     bool   // it is the client's end, which masks what it sends; else the server's
 	Streamed   bool   // messages are delivered in pieces, as they arrive: csrc.EvMessage with csrc.More
 	MaxMessage uint64 // bytes of a received message; 0: Config.MaxMessage, or without limit when Streamed
+
+	// Deflate is what was agreed upon for permessage-deflate; nil: nothing is compressed. Messages are compressed and
+	// expanded by the loop, a message sent in several frames always.
+	Deflate *csrc.DeflateConfig
 }
 
 // Upgrade makes a raw stream one end of a WebSocket, which reads from then on. rest is what was received already behind
-// the peer's handshake; the caller must not change it any more.
+// the peer's handshake; the caller must not change it any more. ErrDeflate when u.Deflate is out of its bounds.
 func (c *Conn) Upgrade(rest []byte, u UpgradeConfig) error {
 	h, err := c.open(kindStream)
 	if err != nil {
 		return err
+	}
+	if u.Deflate != nil && !u.Deflate.Valid() {
+		return ErrDeflate
 	}
 	op := csrc.Op{Handle: h, Code: csrc.OpUpgrade, User: min(u.MaxMessage, noLimit)}
 	if u.Client {
@@ -189,6 +196,10 @@ func (c *Conn) Upgrade(rest []byte, u UpgradeConfig) error {
 		if op.User == 0 {
 			op.User = noLimit
 		}
+	}
+	if u.Deflate != nil {
+		op.Kind |= csrc.WSDeflate
+		rest = append(u.Deflate.Append(nil), rest...)
 	}
 	return c.loop.submitBytes(op, rest, 0)
 }

@@ -40,6 +40,9 @@ var (
 	// ErrReason: the reason of a close is longer than the 123 bytes that fit a close frame (RFC 6455 section 5.5).
 	ErrReason = errors.New("hioload: close reason longer than 123 bytes")
 
+	// ErrDeflate: the parameters of permessage-deflate are not what the core can do (csrc.DeflateConfig).
+	ErrDeflate = errors.New("hioload: parameters of permessage-deflate out of bounds")
+
 	// ErrSize: a buffer of a negative size was asked for.
 	ErrSize = errors.New("hioload: negative buffer size")
 )

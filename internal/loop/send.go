@@ -52,7 +52,8 @@ func (c *Conn) Send(kind uint8, p []byte) error {
 }
 
 // SendEncoded queues whole WebSocket frames, encoded as a server's, that lie in block, of which the loop takes a reference
-// of its own: nothing is copied. They must not be changed any more. Otherwise it is as Send.
+// of its own: nothing is copied. They must not be changed any more. If they are compressed, all are, without context and
+// for a window that the peer has agreed to. Otherwise it is as Send.
 func (c *Conn) SendEncoded(block *csrc.Block, frames []byte) error {
 	h, err := c.open(kindStream)
 	if err != nil {

@@ -27,10 +27,11 @@ typedef struct client {
     uint64_t echoed;    /* bytes or messages that the server has answered */
     uint64_t closed_at; /* the server closes when it has answered so many; 0: it waits for the client's end */
     uint8_t ws;         /* it speaks WebSocket */
-    uint8_t aborted;    /* the server ends the stream in the turn that it begins in */
-    uint8_t yields;     /* it reads also when it has found for a while that it cannot write */
-    uint8_t stuck;      /* how often it has found so */
-    uint8_t shuts;      /* it ends the stream when it has heard all; 0: the server does, or what it says does */
+    const hl_deflate_config *deflate; /* ... compressed; NULL: not */
+    uint8_t aborted;                  /* the server ends the stream in the turn that it begins in */
+    uint8_t yields;                   /* it reads also when it has found for a while that it cannot write */
+    uint8_t stuck;                    /* how often it has found so */
+    uint8_t shuts; /* it ends the stream when it has heard all; 0: the server does, or what it says does */
     uint8_t shut;
     uint8_t refused; /* it got a close frame 1011: the server ran out of memory */
     uint8_t reset;   /* the end came as an error */
@@ -219,7 +220,11 @@ static inline void connect_client(world *w, client c)
         setsockopt(fd[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     push(w->f, (hl_op){.code = HL_OP_ATTACH, .handle = c.stream, .arg = fd[0], .flags = c.ws ? HL_ONESHOT : 0});
     if (c.ws)
-        push(w->f, (hl_op){.code = HL_OP_UPGRADE, .handle = c.stream});
+        push(w->f, (hl_op){.code = HL_OP_UPGRADE,
+                           .handle = c.stream,
+                           .kind = c.deflate ? HL_WS_DEFLATE : 0,
+                           .data = stage(w->f, c.deflate, c.deflate ? sizeof *c.deflate : 0, 0),
+                           .len = c.deflate ? sizeof *c.deflate : 0});
     if (c.aborted)
         push_code(w->f, c.stream, HL_OP_ABORT, 0);
     c.fd = fd[1];

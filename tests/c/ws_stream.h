@@ -94,7 +94,7 @@ typedef struct outcome {
 static inline void record_item(bytes *log, bytes *pieces, hl_cache *cache, const hl_ws_item *item)
 {
     REQUIRE(item->data);
-    REQUIRE(!item->more || (item->len > 0 && !item->block));
+    REQUIRE(!item->more || item->len > 0);
     if (item->more) {
         bytes_add(pieces, item->data, item->len);
     } else if (pieces->len > 0 && !(item->opcode & 8)) {
@@ -125,6 +125,7 @@ static inline int feed_piece(hl_ws *ws, hl_cache *cache, const uint8_t *from, si
     int result;
     while ((result = hl_ws_next(ws, cache, &in, &item)) == HL_WS_ITEM) {
         REQUIRE(in.data >= piece && in.data + in.len == piece + n);
+        REQUIRE(!item.more || !item.block || ws->deflate);
         REQUIRE(item.block || (item.data >= piece && item.data + item.len <= in.data));
         record_item(log, pieces, cache, &item);
     }
