@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 )
 
 const (
@@ -15,10 +16,12 @@ const (
 	maxInterim     = 5        // interim answers
 	answerBuffer   = 4 << 10
 	maxRefusalRead = 4 * maxRefusal // bytes read for a body, its framing included
+	refusalTime    = 500 * time.Millisecond
 )
 
 // answer is the answer to a request that asks for a connection of its own.
 type answer struct {
+	conn     net.Conn
 	response *http.Response
 	source   io.LimitedReader
 	reader   *bufio.Reader
@@ -30,7 +33,7 @@ func exchange(conn net.Conn, request *http.Request) (*answer, error) {
 	if err := request.Write(conn); err != nil {
 		return nil, fmt.Errorf("writing the request: %w", err)
 	}
-	a := &answer{source: io.LimitedReader{R: conn, N: maxAnswerHead}}
+	a := &answer{conn: conn, source: io.LimitedReader{R: conn, N: maxAnswerHead}}
 	a.reader = bufio.NewReaderSize(&a.source, answerBuffer)
 	for range maxInterim + 1 {
 		response, err := http.ReadResponse(a.reader, request)
@@ -57,9 +60,10 @@ func (a *answer) rest() []byte {
 	return rest
 }
 
-// keepBody reads the first part of the body, for those who want to know why they were refused. An error in it changes
-// nothing: what came before is what there is.
+// keepBody reads the first part of the body, for those who want to know why they were refused: what comes at once, as
+// the refusal itself is known already. An error in it changes nothing: what came before is what there is.
 func (a *answer) keepBody() {
+	_ = a.conn.SetReadDeadline(time.Now().Add(refusalTime)) // fails when it has closed
 	a.source.N = maxRefusalRead
 	body, _ := io.ReadAll(io.LimitReader(a.response.Body, maxRefusal))
 	a.response.Body = io.NopCloser(bytes.NewReader(body))

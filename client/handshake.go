@@ -2,7 +2,6 @@ package client
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -91,8 +90,6 @@ func (d *dialing) check(r *http.Response) error {
 	if _, err := protocol.CheckResponse(r, d.key, d.options.Subprotocols); err != nil {
 		return err
 	}
-	if len(r.Header["Sec-Websocket-Extensions"]) > 0 {
-		return errors.New("an extension that was not offered")
-	}
-	return nil
+	_, err := protocol.AcceptDeflate(r.Header["Sec-Websocket-Extensions"], nil)
+	return err
 }

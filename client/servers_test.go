@@ -103,7 +103,7 @@ func listen(t testing.TB, serve func(net.Conn)) (address string) {
 func answering(t testing.TB, reply func(*http.Request) string) (address string) {
 	t.Helper()
 	return listen(t, func(conn net.Conn) {
-		reader := bufio.NewReader(conn)
+		reader := newReader(conn)
 		request, err := http.ReadRequest(reader)
 		if err != nil {
 			return
@@ -112,3 +112,5 @@ func answering(t testing.TB, reply func(*http.Request) string) (address string) 
 		_, _ = io.Copy(io.Discard, reader)
 	})
 }
+
+func newReader(conn net.Conn) *bufio.Reader { return bufio.NewReader(conn) }

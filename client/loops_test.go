@@ -1,0 +1,235 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/protocol"
+)
+
+// A thousand connections over two loops, which share them evenly.
+func TestThousandConnections(t *testing.T) {
+	leaks(t)
+	const n, dialers = 1000, 10
+	address := serve(t, nil)
+	o := &Options{Proxy: NoProxy, Loops: loops(t, 2)}
+	conns := make([]*Conn, n)
+	var all sync.WaitGroup
+	for d := range dialers {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for i := d; i < n; i += dialers {
+				c, _, err := Dial(within(t), "ws://"+address, o)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				conns[i] = c
+			}
+		}()
+	}
+	all.Wait()
+	if t.Failed() {
+		return
+	}
+	for i, s := range o.Loops.shards {
+		if got := s.Len(); got < n/2-dialers || got > n/2+dialers {
+			t.Errorf("loop %d has %d connections of %d", i, got, n)
+		}
+	}
+	for i, c := range conns {
+		number := strconv.AppendInt(nil, int64(i), 10)
+		frame := &protocol.WSFrame{IsFinal: true, Opcode: protocol.OpcodeText, Payload: number}
+		if err := c.SendFrame(frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, c := range conns {
+		expectText(t, c, strconv.Itoa(i))
+	}
+	if got := o.Loops.Len(); got != n {
+		t.Errorf("%d connections", got)
+	}
+	go func() {
+		for _, c := range conns { // whoever has taken messages says that they are dealt with by asking for more
+			if _, err := c.RecvZeroCopy(); err != io.EOF {
+				t.Error(err)
+			}
+		}
+	}()
+	if err := o.Loops.Shutdown(within(t)); err != nil {
+		t.Error(err)
+	}
+	for _, c := range conns {
+		await(t, "the end", c.Done())
+		if code, _ := c.CloseStatus(); code != protocol.CloseGoingAway {
+			t.Fatalf("closed with %d", code) // the server repeats the code that it was sent
+		}
+	}
+}
+
+func TestLoopsErrors(t *testing.T) {
+	leaks(t)
+	for _, n := range []int{-1, maxLoops + 1} {
+		if l, err := NewLoops(n); l != nil || !errors.Is(err, api.ErrInvalidArgument) {
+			t.Errorf("NewLoops(%d): %v", n, err)
+		}
+	}
+	if l, err := NewLoops(2, WithBackend("kqueue")); l != nil || !says(err, "kqueue") {
+		t.Errorf("an unknown backend: %v", err)
+	}
+}
+
+func TestWithBackend(t *testing.T) {
+	address := serve(t, nil)
+	for _, name := range []string{"epoll", "io_uring"} {
+		l := loops(t, 1, WithBackend(name))
+		if got := l.loops[0].Backend(); got != name && l.loops[0].BackendError() == nil {
+			t.Errorf("%s was asked for, %s it is", name, got)
+		}
+		exchangeText(t, dial(t, "ws://"+address, &Options{Proxy: NoProxy, Loops: l}), "hello")
+	}
+}
+
+// mute answers the handshake and then neither reads nor writes.
+func mute(t testing.TB) (address string) {
+	t.Helper()
+	over := make(chan struct{})
+	address = listen(t, func(conn net.Conn) {
+		if request, err := http.ReadRequest(newReader(conn)); err == nil {
+			_, _ = io.WriteString(conn, accepting(request, ""))
+			<-over
+		}
+	})
+	t.Cleanup(func() { close(over) })
+	return address
+}
+
+func TestLimits(t *testing.T) {
+	address := mute(t)
+	big := &protocol.WSFrame{IsFinal: true, Opcode: protocol.OpcodeBinary, Payload: make([]byte, 1<<20)}
+	fill := func(c *Conn) error {
+		for {
+			if err := c.SendFrame(big); err != nil {
+				return err
+			}
+		}
+	}
+	t.Run("send limit", func(t *testing.T) {
+		c := dial(t, "ws://"+address, &Options{Proxy: NoProxy, Loops: loops(t, 1, WithSendLimit(8<<20))})
+		if err := fill(c); !errors.Is(err, api.ErrResourceExhausted) {
+			t.Error(err)
+		}
+	})
+	t.Run("write timeout", func(t *testing.T) {
+		l := loops(t, 1, WithWriteTimeout(20*time.Millisecond))
+		c := dial(t, "ws://"+address, &Options{Proxy: NoProxy, Loops: l})
+		_ = fill(c)
+		await(t, "the end", c.Done())
+	})
+	t.Run("read timeout", func(t *testing.T) {
+		c := dial(t, "ws://"+address, &Options{Proxy: NoProxy,
+			Loops: loops(t, 1, WithReadTimeout(20*time.Millisecond), WithCloseTimeout(time.Millisecond))})
+		await(t, "the end", c.Done())
+	})
+	t.Run("close timeout", func(t *testing.T) {
+		c := dial(t, "ws://"+address, &Options{Proxy: NoProxy, Loops: loops(t, 1, WithCloseTimeout(time.Millisecond))})
+		c.Close()
+		await(t, "the end", c.Done())
+		if code, _ := c.CloseStatus(); code != protocol.CloseAbnormalClosure {
+			t.Errorf("closed with %d", code)
+		}
+	})
+	t.Run("shutdown", func(t *testing.T) {
+		l := loops(t, 1)
+		c := dial(t, "ws://"+address, &Options{Proxy: NoProxy, Loops: l})
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		if err := l.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		await(t, "the end", c.Done())
+	})
+}
+
+// What nobody receives holds the server up, and nothing is lost.
+func TestReceiveQueue(t *testing.T) {
+	const n = 20_000
+	address := listen(t, func(conn net.Conn) {
+		if request, err := http.ReadRequest(newReader(conn)); err == nil {
+			all := []byte(accepting(request, ""))
+			for i := range n {
+				all = append(all, 0x82, 2, byte(i), byte(i>>8))
+			}
+			_, _ = conn.Write(all)
+			_, _ = io.Copy(io.Discard, conn)
+		}
+	})
+	o := &Options{Proxy: NoProxy, Loops: loops(t, 1, WithReceiveQueue(10), WithCloseTimeout(time.Millisecond))}
+	c := dial(t, "ws://"+address, o)
+	for i := 0; i < n; {
+		messages, err := c.RecvZeroCopy()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range messages {
+			if b := m.Bytes(); len(b) != 2 || int(b[0])|int(b[1])<<8 != i {
+				t.Fatalf("message %d is % x", i, b)
+			}
+			m.Release()
+			i++
+		}
+	}
+}
+
+// A handler may close the loops that it runs on.
+func TestCloseFromHandler(t *testing.T) {
+	leaks(t)
+	address := serve(t, nil)
+	o := direct(t)
+	closed := make(chan struct{})
+	o.Handler = api.HandlerFunc(func(data any) error {
+		switch data.(type) {
+		case api.OpenEvent:
+			o.Loops.Close()
+		case api.CloseEvent:
+			close(closed)
+		}
+		return nil
+	})
+	if _, _, err := Dial(within(t), "ws://"+address, o); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the end", closed)
+	o.Loops.Close()
+}
+
+// A panic in a handler ends its connection and no other.
+func TestPanic(t *testing.T) {
+	address := serve(t, nil)
+	o := direct(t)
+	quiet := dial(t, "ws://"+address, o)
+	loud := *o
+	loud.Handler = api.HandlerFunc(func(data any) error {
+		if _, ok := data.(api.Buffer); ok {
+			panic("on purpose")
+		}
+		return nil
+	})
+	c := dial(t, "ws://"+address, &loud)
+	frame := &protocol.WSFrame{IsFinal: true, Opcode: protocol.OpcodeText, Payload: []byte("x")}
+	if err := c.SendFrame(frame); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the end", c.Done())
+	exchangeText(t, quiet, "unharmed")
+}
