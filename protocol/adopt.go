@@ -44,7 +44,7 @@ func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
 	c.opening.Store(&opening{request: a.Request, route: a.Route})
 	c.keep(&a)
 	c.state.Store(stateOpen)
-	s.link(c)
+	s.link()
 	result := make(chan error, 1)
 	adopt := func() {
 		err := s.attach(c, fd, a)

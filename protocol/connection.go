@@ -16,8 +16,6 @@ import (
 type WSConnection struct {
 	conn    loop.Conn
 	shard   *Shard
-	prev    *WSConnection // guarded by shard.mu, as next is
-	next    *WSConnection
 	opening atomic.Pointer[opening]   // until the OpenEvent has been handled; then the route's, which many share, or nil
 	extra   atomic.Pointer[extension] // what most connections never need; made when asked for
 	state   atomic.Uint32
@@ -30,6 +28,7 @@ const (
 	stateClosing             // our close frame is queued: nothing may be sent any more
 	statePartial             // a fragmented message is being sent
 	stateEnded               // the connection is over
+	stateCounted             // ... and its traffic is in its shard's sum; guarded by shard.mu
 )
 
 // Errors of sending, made once.

@@ -47,7 +47,7 @@ func (c *WSConnection) leave(o *opening) {
 	}
 	next := &HandOver{Received: o.received, Remote: o.remote, endpoint: e}
 	var err error
-	if next.FD, err = netfd.Dup(o.fd); err != nil {
+	if next.FD, err = netfd.Dup(int(o.fd)); err != nil {
 		next.Done()
 		e.report(slog.LevelWarn, "handing a connection over", err.Error(), "error", err)
 		c.refuse(refuse(http.StatusServiceUnavailable, "too many connections"))

@@ -19,7 +19,6 @@ type Shard struct {
 	topics   shardTopics
 
 	mu       sync.Mutex
-	first    *WSConnection
 	draining bool
 	ended    Traffic // of the connections that have ended
 }
@@ -44,8 +43,8 @@ func (s *Shard) Len() int64 { return s.count.Load() }
 // From this call on the descriptor belongs to the shard, also when it fails. Any goroutine.
 func (s *Shard) Serve(fd int, remote netip.AddrPort) error {
 	c := &WSConnection{shard: s}
-	c.opening.Store(&opening{fd: fd, remote: remote})
-	s.link(c)
+	c.opening.Store(&opening{fd: int32(fd), remote: remote})
+	s.link()
 	if err := s.loop.Attach(&c.conn, (*target)(c), fd, true); err != nil {
 		_ = syscall.Close(fd)
 		s.unlink(c, csrc.StreamStats{})
@@ -54,38 +53,25 @@ func (s *Shard) Serve(fd int, remote netip.AddrPort) error {
 	}
 	// From here on the connection may be closed at any time; then these do nothing, which is right.
 	_ = s.loop.Do(c.awaitRequest)
-	if s.isDraining() { // drain may have met c before it was attached
+	if s.isDraining() { // drain may have gone by before it was attached
 		_ = s.loop.Do(c.drain)
 	}
 	return nil
 }
 
-func (s *Shard) link(c *WSConnection) {
+// link counts a connection that is about to be attached.
+func (s *Shard) link() {
 	s.endpoint.live.Add(1)
 	s.count.Add(1)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c.next = s.first
-	if c.next != nil {
-		c.next.prev = c
-	}
-	s.first = c
 }
 
+// unlink notes that c has ended, or was not attached after all.
 func (s *Shard) unlink(c *WSConnection, final csrc.StreamStats) {
 	s.count.Add(-1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended.add(final)
-	if c.next != nil {
-		c.next.prev = c.prev
-	}
-	if c.prev != nil {
-		c.prev.next = c.next
-	} else {
-		s.first = c.next
-	}
-	c.prev, c.next = nil, nil
+	c.setState(stateCounted, true)
 }
 
 func (t *Traffic) add(stats csrc.StreamStats) {
@@ -98,8 +84,8 @@ func (s *Shard) traffic() Traffic {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sum := s.ended
-	for c := s.first; c != nil; c = c.next {
-		if now, err := c.conn.Stats(); err == nil { // else it is not attached yet
+	for _, c := range s.all() {
+		if now, err := c.conn.Stats(); err == nil && c.state.Load()&stateCounted == 0 {
 			sum.add(now)
 		}
 	}
@@ -118,13 +104,13 @@ func (s *Shard) isDraining() bool {
 	return s.draining
 }
 
-// all returns the connections of this moment.
+// all returns the connections of this moment, from the loop's own list: each has a place there already.
 func (s *Shard) all() []*WSConnection {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	list := make([]*WSConnection, 0, s.count.Load())
-	for c := s.first; c != nil; c = c.next {
-		list = append(list, c)
+	for _, t := range s.loop.Targets() {
+		if t, ok := t.(*target); ok && t.shard == s {
+			list = append(list, (*WSConnection)(t))
+		}
 	}
 	return list
 }

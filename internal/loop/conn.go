@@ -105,7 +105,6 @@ func (l *Loop) open(c *Conn, t Target, kind uint32, op csrc.Op) error {
 	l.table.enter(h, c)
 	op.Handle = h
 	if err := l.submitOpen(op); err != nil {
-		l.table.remove(h, c)
 		c.detach()
 		l.core.Cancel(h)
 		return err
@@ -127,6 +126,7 @@ func (l *Loop) submitOpen(op csrc.Op) error {
 
 // detach ends the Conn's use for its slot.
 func (c *Conn) detach() {
+	c.loop.table.remove(c.Handle(), c)
 	c.target = nil
 	c.state.Or(closed)
 	c.loop.pool.ease()

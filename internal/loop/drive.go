@@ -194,7 +194,6 @@ func (l *Loop) handle(c *Conn, ev *csrc.Event) {
 	if ev.Type != csrc.EvClosed {
 		c.target.HandleEvent(ev)
 	} else {
-		l.table.remove(ev.Handle, c)
 		c.state.Or(closed)
 		if ev.Result == -int32(syscall.ENOMEM) {
 			l.pool.relieve()

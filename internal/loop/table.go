@@ -64,13 +64,12 @@ func (t *table) remove(h csrc.Handle, c *Conn) {
 	}
 }
 
-// all returns every Conn.
-func (t *table) all() []*Conn {
+// each calls f with every Conn. Until it has returned none is removed, so each has its target. f must not wait.
+func (t *table) each(f func(*Conn)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var conns []*Conn
 	for _, c := range t.displaced {
-		conns = append(conns, c)
+		f(c)
 	}
 	for i := range t.chunks {
 		chunk := t.chunks[i].Load()
@@ -79,9 +78,21 @@ func (t *table) all() []*Conn {
 		}
 		for j := range chunk {
 			if c := chunk[j].Load(); c != nil {
-				conns = append(conns, c)
+				f(c)
 			}
 		}
 	}
+}
+
+// all returns every Conn.
+func (t *table) all() (conns []*Conn) {
+	t.each(func(c *Conn) { conns = append(conns, c) })
 	return conns
+}
+
+// Targets returns the targets of this moment's slots: of all that were attached and have not handled their csrc.EvClosed.
+// Any goroutine.
+func (l *Loop) Targets() (targets []Target) {
+	l.table.each(func(c *Conn) { targets = append(targets, c.target) })
+	return targets
 }
