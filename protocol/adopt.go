@@ -17,6 +17,7 @@ type Adoption struct {
 	Rest       []byte        // what the peer has sent behind its part of the handshake; not to be changed any more
 	MaxMessage int64         // bytes of a received message; 0: the loop's limit, or none when Streamed
 	Streamed   bool          // messages come in pieces
+	Deflate    *Deflate      // what the handshake has agreed on for permessage-deflate; nil: nothing is compressed
 
 	Route       *Route // nil: the endpoint's own
 	Subprotocol string // what the handshake has agreed on
@@ -85,7 +86,11 @@ func (s *Shard) attach(c *WSConnection, fd int, a Adoption) error {
 
 // upgrade is what the loop has to know.
 func (a *Adoption) upgrade() loop.UpgradeConfig {
-	return loop.UpgradeConfig{Client: a.Client, Streamed: a.Streamed, MaxMessage: uint64(max(a.MaxMessage, 0))}
+	u := loop.UpgradeConfig{Client: a.Client, Streamed: a.Streamed, MaxMessage: uint64(max(a.MaxMessage, 0))}
+	if a.Deflate != nil {
+		u.Deflate = a.Deflate.config()
+	}
+	return u
 }
 
 // keep notes what outlives the handshake, for the few connections that have such things.

@@ -13,24 +13,31 @@ import (
 	"github.com/momentics/hioload-ws/internal/loop"
 )
 
-// PreparedMessage is a message for many connections. Its frame is made once for all connections whose loops share a
-// pool of memory, which those of a server do, and sent from where it lies. Methods are safe from any goroutine.
+// PreparedMessage is a message for many connections. Its frame is made once for all connections whose loops share a pool
+// of memory, which those of a server do, and sent from where it lies; and compressed once for those whose peers can do with
+// the same window. Methods are safe from any goroutine.
 type PreparedMessage struct {
 	opcode  byte
 	payload []byte
 	refs    atomic.Int32 // its owner's, until Release, and one for each place where it waits; 0: it is gone
 	ended   atomic.Bool  // Release was called
 
-	first  atomic.Pointer[encoding] // the frame in the pool that needed it first
-	mu     sync.Mutex
-	others []*encoding // guarded by mu: the frames in others
+	encodings atomic.Pointer[encoding] // the last that was made, and by its next the others
+	mu        sync.Mutex               // held by who makes one
 }
 
-// encoding is a message's frame as a server sends it, in a block of a pool.
+// variant is how a message may be encoded.
+type variant struct {
+	pool    *loop.Pool
+	deflate csrc.DeflateConfig // the zero value: not compressed
+}
+
+// encoding is a message's frame as a server sends it, in a block of a pool. It is not changed any more.
 type encoding struct {
-	pool   *loop.Pool
+	variant
 	buffer *loop.Buffer
 	frame  []byte
+	next   *encoding
 }
 
 // errReleased is what sending a message after its Release gives.
@@ -103,68 +110,105 @@ func (m *PreparedMessage) release() {
 	if m.refs.Add(-1) > 0 {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if e := m.first.Swap(nil); e != nil {
+	for e := m.encodings.Swap(nil); e != nil; e = e.next {
 		e.buffer.Release()
 	}
-	for _, e := range m.others {
-		e.buffer.Release()
-	}
-	m.others = nil
 }
 
-// encode returns the frame in a block of pool, and makes it if need be. The caller has a reference to the message.
-// The error matches api.ErrResourceExhausted.
-func (m *PreparedMessage) encode(pool *loop.Pool) (*encoding, error) {
-	if e := m.first.Load(); e != nil && e.pool == pool {
+// find returns a frame that has been made already.
+func (m *PreparedMessage) find(v variant) *encoding {
+	e := m.encodings.Load()
+	for e != nil && e.variant != v {
+		e = e.next
+	}
+	return e
+}
+
+// encode returns a frame, and makes it if need be. The caller has a reference to the message. The error matches
+// api.ErrResourceExhausted.
+func (m *PreparedMessage) encode(v variant) (*encoding, error) {
+	if e := m.find(v); e != nil {
 		return e, nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	first := m.first.Load()
-	if first != nil && first.pool == pool { // just now
-		return first, nil
+	return m.encodeLocked(v)
+}
+
+// encodeLocked is encode under mu.
+func (m *PreparedMessage) encodeLocked(v variant) (*encoding, error) {
+	if e := m.find(v); e != nil { // somebody was quicker
+		return e, nil
 	}
-	for _, e := range m.others {
-		if e.pool == pool {
-			return e, nil
+	e := &encoding{variant: v}
+	if v.deflate == (csrc.DeflateConfig{}) {
+		if err := e.plain(m.opcode, m.payload); err != nil {
+			return nil, err
+		}
+	} else {
+		smaller, err := e.compressed(m.opcode, m.payload)
+		if err != nil {
+			return nil, err
+		}
+		if !smaller { // then the message goes as it is (RFC 7692 section 6), in the block where that lies
+			plain, err := m.encodeLocked(variant{pool: v.pool})
+			if err != nil {
+				return nil, err
+			}
+			e.buffer, e.frame = plain.buffer, plain.frame
 		}
 	}
-	e, err := newEncoding(pool, m.opcode, m.payload)
-	switch {
-	case err != nil:
-		return nil, err
-	case first == nil:
-		m.first.Store(e)
-	default:
-		m.others = append(m.others, e)
-	}
+	e.next = m.encodings.Load()
+	m.encodings.Store(e)
 	return e, nil
 }
 
-// newEncoding makes a frame (RFC 6455 section 5.2), final and not masked.
-func newEncoding(pool *loop.Pool, opcode byte, payload []byte) (*encoding, error) {
+// plain makes the frame of the payload as it is.
+func (e *encoding) plain(opcode byte, payload []byte) (err error) {
 	head := csrc.WSHeaderSize(len(payload))
-	buffer, err := pool.Get(head+len(payload), -1)
-	if err != nil {
-		return nil, fmt.Errorf("protocol: preparing a message of %d bytes: %w: %w", len(payload), err,
-			api.ErrResourceExhausted)
+	if e.buffer, err = e.pool.Get(head+len(payload), -1); err != nil {
+		return notPrepared(payload, err)
 	}
-	frame := buffer.Bytes()
-	frame[0] = 0x80 | opcode
-	switch head {
+	e.frame = e.buffer.Bytes()
+	putHeader(e.frame, 0x80|opcode, len(payload))
+	copy(e.frame[head:], payload)
+	return nil
+}
+
+// compressed makes the frame of a compressed message (RFC 7692 section 7.2.1), unless that is no smaller.
+func (e *encoding) compressed(opcode byte, payload []byte) (smaller bool, err error) {
+	if e.buffer, err = e.pool.Deflate(&e.deflate, payload); err != nil {
+		return false, notPrepared(payload, err)
+	}
+	whole := e.buffer.Bytes()
+	size := len(whole) - csrc.DeflateHeadroom
+	if size >= len(payload) {
+		e.buffer.Release()
+		return false, nil
+	}
+	const rsv1 = 0x40 // "Per-Message Compressed" (section 6)
+	e.frame = whole[csrc.DeflateHeadroom-csrc.WSHeaderSize(size):]
+	putHeader(e.frame, 0x80|rsv1|opcode, size)
+	return true, nil
+}
+
+func notPrepared(payload []byte, err error) error {
+	return fmt.Errorf("protocol: preparing a message of %d bytes: %w: %w", len(payload), err, api.ErrResourceExhausted)
+}
+
+// putHeader writes the header of a frame that is not masked (RFC 6455 section 5.2), which has room for it.
+func putHeader(frame []byte, first byte, size int) {
+	frame[0] = first
+	switch csrc.WSHeaderSize(size) {
 	case 2:
-		frame[1] = byte(len(payload))
+		frame[1] = byte(size)
 	case 4:
 		frame[1] = 126
-		binary.BigEndian.PutUint16(frame[2:], uint16(len(payload)))
+		binary.BigEndian.PutUint16(frame[2:], uint16(size))
 	default:
 		frame[1] = 127
-		binary.BigEndian.PutUint64(frame[2:], uint64(len(payload)))
+		binary.BigEndian.PutUint64(frame[2:], uint64(size))
 	}
-	copy(frame[head:], payload)
-	return &encoding{pool: pool, buffer: buffer, frame: frame}, nil
 }
 
 // payload is the part of the frame behind its header.
@@ -192,9 +236,19 @@ func (c *WSConnection) sendPrepared(m *PreparedMessage) error {
 	case state&statePartial != 0:
 		return errPartial
 	}
-	e, err := m.encode(c.shard.loop.Pool())
+	e, err := m.encode(c.variantOf(m))
 	if err != nil {
 		return err
 	}
 	return c.sendError(c.conn.SendEncoded(e.buffer.Block(), e.frame))
+}
+
+// variantOf tells how a message goes to the peer: compressed, if that was agreed on and the message is large enough to be
+// worth it without context. The peer may take over a context: the core's compressor then starts anew behind such a frame.
+func (c *WSConnection) variantOf(m *PreparedMessage) variant {
+	v := variant{pool: c.shard.loop.Pool()}
+	if bits := c.conn.DeflateBits(); bits > 0 && len(m.payload) >= standaloneMinimum {
+		v.deflate = csrc.DeflateConfig{OutBits: bits}
+	}
+	return v
 }

@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"errors"
+	"math/rand"
 	"runtime"
 	"strings"
 	"sync"
@@ -120,6 +121,60 @@ func TestPublishPrepared(t *testing.T) {
 	}
 	if _, err := h.PublishPrepared("+", m); !errors.Is(err, api.ErrInvalidArgument) {
 		t.Errorf("a pattern: %v", err)
+	}
+	h.expectNoMemory()
+}
+
+// Whoever has agreed on compression gets a frame that was compressed once for all who have the same window; small
+// messages, and those that compression does not make smaller, go as they are. Messages of the connection's own come in
+// between, with a context of their own.
+func TestPreparedMessageCompressed(t *testing.T) {
+	h := newHub(t, 2, EndpointConfig{}, loop.Config{})
+	deflate := func(bits int, takeover bool) Adoption {
+		return Adoption{Deflate: &Deflate{Level: 6, MemLevel: 8, Threshold: 1, OutBits: bits, InBits: 15,
+			OutTakeover: takeover, InTakeover: takeover}}
+	}
+	all := []*subscriber{
+		h.open(0), h.adopt(0, deflate(15, false)), h.adopt(0, deflate(15, true)), h.adopt(1, deflate(15, true)),
+		h.adopt(1, deflate(9, false)), h.adopt(1, deflate(9, true)),
+	}
+	for _, s := range all {
+		s.subscribe("x")
+	}
+	noise := make([]byte, 3000)
+	rand.New(rand.NewSource(1)).Read(noise)
+	for what, test := range map[string]struct {
+		payload    []byte
+		compressed int
+		frames     int64 // that are made
+	}{
+		"large": {[]byte(strings.Repeat("what everybody hears ", 500)), 1, 3},
+		"small": {[]byte(strings.Repeat("x", standaloneMinimum-1)), 0, 1},
+		"noise": {noise, 0, 3},
+	} {
+		before := h.pool.Stats().Gets
+		if n, err := h.Publish("x", OpcodeBinary, test.payload); n != len(all) || err != nil {
+			t.Fatal(n, err)
+		}
+		own := []byte("what everybody hears, and what one alone does, what one alone does")
+		for i, s := range all {
+			s.settle()
+			if err := s.SendFrame(&WSFrame{IsFinal: true, Opcode: OpcodeText, Payload: own}); err != nil {
+				t.Fatal(err)
+			}
+			s.compressed = 0
+			opcode, payload, err := s.next()
+			if opcode != OpcodeBinary || !bytes.Equal(payload, test.payload) || err != nil {
+				t.Fatalf("%s, connection %d: opcode %#x, %d bytes, %v", what, i, opcode, len(payload), err)
+			}
+			if i > 0 && s.compressed != test.compressed || i == 0 && s.compressed > 0 {
+				t.Errorf("%s, connection %d: %d frames were compressed", what, i, s.compressed)
+			}
+			s.expect(string(own))
+		}
+		if got := h.pool.Stats().Gets - before; got != test.frames {
+			t.Errorf("%s: %d frames were made", what, got)
+		}
 	}
 	h.expectNoMemory()
 }

@@ -31,7 +31,7 @@ type delivery struct {
 
 // reserve makes room for the delivery, unless too many wait, and sees to it that the frame is there.
 func (d *delivery) reserve() error {
-	if _, err := d.message.encode(d.shard.loop.Pool()); err != nil {
+	if _, err := d.message.encode(variant{pool: d.shard.loop.Pool()}); err != nil {
 		return err
 	}
 	limits, t := &d.shard.endpoint.config.Topics, &d.shard.topics

@@ -59,7 +59,7 @@ func (e *Endpoint) publishLocally(topic string, opcode byte, p []byte) (subscrip
 	}
 	m := newPrepared(opcode, p)
 	defer m.release()
-	first, err := m.encode(reached[0].shard.loop.Pool())
+	first, err := m.encode(variant{pool: reached[0].shard.loop.Pool()})
 	if err != nil {
 		e.topics.refused.Add(1)
 		return 0, err

@@ -2,6 +2,8 @@ package protocol
 
 import (
 	"bufio"
+	"bytes"
+	"compress/flate"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -58,17 +60,28 @@ type subscriber struct {
 	t    testing.TB
 	peer net.Conn
 	in   *bufio.Reader
+
+	compressed int    // frames
+	takeover   bool   // compressed messages may refer to those before
+	context    []byte // then: the end of these
 }
 
 // open makes a connection on a shard.
 func (h *hub) open(shard int) *subscriber {
 	h.t.Helper()
+	return h.adopt(shard, Adoption{})
+}
+
+func (h *hub) adopt(shard int, a Adoption) *subscriber {
+	h.t.Helper()
 	fd, peer := pair(h.t)
-	c, err := h.shards[shard].Adopt(fd, Adoption{})
+	c, err := h.shards[shard].Adopt(fd, a)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return &subscriber{c, h.t, peer, bufio.NewReaderSize(peer, 512)}
+	s := &subscriber{WSConnection: c, t: h.t, peer: peer, in: bufio.NewReaderSize(peer, 512)}
+	s.takeover = a.Deflate != nil && a.Deflate.OutTakeover
+	return s
 }
 
 func (s *subscriber) subscribe(pattern string, options ...SubscribeOption) {
@@ -94,10 +107,29 @@ func (s *subscriber) next() (opcode byte, payload []byte, err error) {
 	}
 	payload = make([]byte, size)
 	_, err = io.ReadFull(s.in, payload)
-	if head[0]&0xf0 != 0x80 {
+	switch head[0] & 0xf0 {
+	case 0xc0:
+		s.compressed++
+		payload = s.inflate(payload)
+	case 0x80:
+	default:
 		return 0, nil, fmt.Errorf("a frame that begins with %#x", head[0])
 	}
 	return head[0] & 0x0f, payload, err
+}
+
+// inflate expands a message (RFC 7692 section 7.2.2).
+func (s *subscriber) inflate(p []byte) []byte {
+	tail := strings.NewReader("\x00\x00\xff\xff\x01\x00\x00\xff\xff") // the final block is for package flate alone
+	data, err := io.ReadAll(flate.NewReaderDict(io.MultiReader(bytes.NewReader(p), tail), s.context))
+	if err != nil {
+		s.t.Error(err)
+	}
+	if s.takeover {
+		s.context = append(s.context, data...)
+		s.context = s.context[max(0, len(s.context)-1<<15):]
+	}
+	return data
 }
 
 // expect reads text messages.

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,8 @@ const (
 	kindTimer
 	closed   // csrc.EvClosed is being handled or was
 	isClient // a WebSocket's end that masks what it sends
+
+	bitsShift = 8 // from here on: DeflateBits
 
 	kindAny = kindStream | kindListener | kindWatch | kindTimer
 )
@@ -199,6 +202,7 @@ func (c *Conn) Upgrade(rest []byte, u UpgradeConfig) error {
 	}
 	if u.Deflate != nil {
 		op.Kind |= csrc.WSDeflate
+		c.state.Or(uint32(cmp.Or(u.Deflate.OutBits, maxWindowBits)) << bitsShift)
 		rest = append(u.Deflate.Append(nil), rest...)
 	}
 	return c.loop.submitBytes(op, rest, 0)
@@ -251,6 +255,9 @@ func (c *Conn) Close(code uint16, reason string) error {
 	}
 	return c.loop.submitBytes(op, []byte(reason), 0)
 }
+
+// maxWindowBits is the base-2 logarithm of the largest window there is (RFC 7692 section 7.1.2).
+const maxWindowBits = 15
 
 // noLimit is more bytes than any message has.
 const noLimit = 1 << 62

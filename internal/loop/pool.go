@@ -88,11 +88,16 @@ func (p *Pool) Get(size, node int) (*Buffer, error) {
 		p.relieve()
 		return nil, ErrNoMemory
 	}
+	return p.wrap(block, size), nil
+}
+
+// wrap makes a held Buffer of the block's first bytes. It takes over the caller's use of the pool and reference to the block.
+func (p *Pool) wrap(block *csrc.Block, size int) *Buffer {
 	p.count(block).gets.Add(1)
 	b := &Buffer{data: block.Bytes()[:size:size], block: block, pool: p, pooled: true}
 	b.watch()
 	b.state.Store(bufferHeld)
-	return b, nil
+	return b
 }
 
 // count returns where a block of Get is counted.

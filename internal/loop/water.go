@@ -1,10 +1,6 @@
 package loop
 
-import (
-	"sync/atomic"
-
-	"github.com/momentics/hioload-ws/csrc"
-)
+import "sync/atomic"
 
 // HighWater is how many bytes of unsent output make the loop stop reading a stream.
 func (l *Loop) HighWater() uint64 { return l.highWater }
@@ -17,10 +13,3 @@ func (c *Conn) Stalled() bool {
 	}
 	return atomic.LoadUint64(&c.stats.Queued) >= c.loop.highWater
 }
-
-// IsClient tells whether Upgrade has made it a WebSocket's client.
-func (c *Conn) IsClient() bool { return c.state.Load()&isClient != 0 }
-
-// Block is what the bytes lie in, nil when that is Go memory: for Conn.SendEncoded, as long as the Buffer is not
-// released.
-func (b *Buffer) Block() *csrc.Block { return b.block }
