@@ -196,6 +196,7 @@ func TestTargets(t *testing.T) {
 func TestOptionErrors(t *testing.T) {
 	for want, o := range map[string]*Options{
 		"MaxMessageSize is -1":                     {MaxMessageSize: -1},
+		"PingInterval is -1ns":                     {PingInterval: -1},
 		"Header: Upgrade belongs to the handshake": {Header: http.Header{"upgrade": {"x"}}},
 		"Header: Connection belongs":               {Header: http.Header{"Connection": {"x"}}},
 		"Header: Sec-Websocket-Key belongs":        {Header: http.Header{"Sec-WebSocket-Key": {"x"}}},

@@ -65,16 +65,19 @@ func (d *dialing) handshake(conn net.Conn) (*protocol.Adoption, error) {
 	if d.options.Jar != nil {
 		d.options.Jar.SetCookies(d.target.url, a.response.Cookies())
 	}
-	if err := d.check(a.response); err != nil {
+	subprotocol, err := d.check(a.response)
+	if err != nil {
 		a.keepBody()
 		return nil, &HandshakeError{Response: a.response, Reason: err}
 	}
 	a.response.Body = http.NoBody
 	adoption := &protocol.Adoption{
-		Client:     true,
-		Request:    d.request,
-		Rest:       bytes.Clone(a.rest()),
-		MaxMessage: d.options.MaxMessageSize,
+		Client:       true,
+		Request:      d.request,
+		Rest:         bytes.Clone(a.rest()),
+		MaxMessage:   d.options.MaxMessageSize,
+		Subprotocol:  subprotocol,
+		PingInterval: d.options.PingInterval,
 	}
 	if d.options.Handler != nil {
 		adoption.Route = protocol.NewRoute(d.options.Handler, protocol.RouteConfig{})
@@ -82,14 +85,14 @@ func (d *dialing) handshake(conn net.Conn) (*protocol.Adoption, error) {
 	return adoption, nil
 }
 
-// check tells what is wrong with an answer.
-func (d *dialing) check(r *http.Response) error {
+// check tells what is wrong with an answer, or which subprotocol was agreed on.
+func (d *dialing) check(r *http.Response) (subprotocol string, err error) {
 	if location := r.Header.Get("Location"); location != "" && r.StatusCode/100 == 3 {
-		return fmt.Errorf("redirects are not followed; it is to %.200q", location)
+		return "", fmt.Errorf("redirects are not followed; it is to %.200q", location)
 	}
-	if _, err := protocol.CheckResponse(r, d.key, d.options.Subprotocols); err != nil {
-		return err
+	if subprotocol, err = protocol.CheckResponse(r, d.key, d.options.Subprotocols); err != nil {
+		return "", err
 	}
-	_, err := protocol.AcceptDeflate(r.Header["Sec-Websocket-Extensions"], nil)
-	return err
+	_, err = protocol.AcceptDeflate(r.Header["Sec-Websocket-Extensions"], nil)
+	return subprotocol, err
 }

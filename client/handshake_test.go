@@ -185,9 +185,9 @@ func TestSubprotocols(t *testing.T) {
 	})
 	o := direct(t)
 	o.Subprotocols = []string{"one", "two"}
-	_, response, err := Dial(within(t), "ws://"+address, o)
-	if err != nil || response.Header.Get("Sec-WebSocket-Protocol") != "two" {
-		t.Errorf("%+v, %v", response, err)
+	c := dial(t, "ws://"+address, o)
+	if got := c.Subprotocol(); got != "two" {
+		t.Errorf("the subprotocol is %q", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -159,6 +160,34 @@ func TestLimits(t *testing.T) {
 		}
 		await(t, "the end", c.Done())
 	})
+}
+
+// A silent server is pinged again and again, in frames with masks, and an answer keeps the connection alive.
+func TestPingInterval(t *testing.T) {
+	const pings = 20
+	done := make(chan error, 1)
+	address := listen(t, func(conn net.Conn) {
+		reader := newReader(conn)
+		request, err := http.ReadRequest(reader)
+		if err == nil {
+			_, err = io.WriteString(conn, accepting(request, ""))
+		}
+		for i := 0; i < pings && err == nil; i++ {
+			var ping [6]byte
+			if _, err = io.ReadFull(reader, ping[:]); err == nil && (ping[0] != 0x89 || ping[1] != 0x80) {
+				err = fmt.Errorf("instead of a ping this came: % x", ping)
+			}
+			if err == nil {
+				_, err = conn.Write([]byte{0x8a, 0})
+			}
+		}
+		done <- err
+	})
+	o := &Options{Proxy: NoProxy, PingInterval: time.Millisecond, Loops: loops(t, 1, WithReadTimeout(patience))}
+	dial(t, "ws://"+address, o)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 // What nobody receives holds the server up, and nothing is lost.

@@ -59,6 +59,11 @@ type Options struct {
 	// MaxMessageSize is how many bytes a received message may have; a larger one closes the connection with 1009. 0:
 	// 16 MiB, or no limit with Streaming.
 	MaxMessageSize int64
+
+	// PingInterval is how long the server may be silent before it is sent a ping, again and again; with
+	// WithReadTimeout, which has to be longer, a server that is gone is noticed. In milliseconds, rounded up; it
+	// takes a timer and no goroutine. 0: never.
+	PingInterval time.Duration
 }
 
 // NoProxy, as Options.Proxy, connects directly, whatever the environment says.
@@ -76,6 +81,9 @@ func (o *Options) timeout() time.Duration {
 func (o *Options) validate() error {
 	if o.MaxMessageSize < 0 {
 		return badOption("MaxMessageSize is %d", o.MaxMessageSize)
+	}
+	if o.PingInterval < 0 {
+		return badOption("PingInterval is %v", o.PingInterval)
 	}
 	for name, values := range o.Header {
 		if err := checkHeader(name, values); err != nil {

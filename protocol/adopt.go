@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"syscall"
+	"time"
 
 	"github.com/momentics/hioload-ws/api"
 	"github.com/momentics/hioload-ws/csrc"
@@ -21,6 +22,9 @@ type Adoption struct {
 
 	Route       *Route // nil: the endpoint's own
 	Subprotocol string // what the handshake has agreed on
+
+	// PingInterval is how long the peer may be silent before it is sent a ping; 0: the endpoint's, if it has one.
+	PingInterval time.Duration
 
 	admitted bool // by Endpoint.Accept
 }
@@ -81,6 +85,9 @@ func (s *Shard) attach(c *WSConnection, fd int, a Adoption) error {
 		_ = c.conn.Abort(false)
 	}
 	c.setDeadlines()
+	if a.PingInterval > 0 {
+		_ = c.conn.SetDeadline(csrc.DeadlinePing, a.PingInterval)
+	}
 	return nil
 }
 
