@@ -96,7 +96,7 @@ func (s *subscription) deliver(p *publication) bool {
 func (s *subscription) hold(p *publication) {
 	c, index := s.owner.conn, &s.owner.conn.shard.endpoint.topics
 	if s.backlog == nil {
-		if s.policy.Slow == SlowClose && c.state.Load()&statePartial == 0 {
+		if s.policy.Slow == SlowClose && c.conn.Stalled() {
 			s.tooSlow()
 			return
 		}
