@@ -1,11 +1,16 @@
 package clients
 
 import (
+	"bytes"
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/momentics/hioload-ws/adapters"
 	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/client"
 	"github.com/momentics/hioload-ws/protocol"
 	"github.com/momentics/hioload-ws/server"
 )
@@ -80,5 +85,94 @@ func TestClientsClose(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// hioload is a connection of our client.
+type hioload struct {
+	*inbox
+	conn *client.Conn
+}
+
+func dialHioload(ctx context.Context, url string, d *deflate) (peer, error) {
+	conn, _, err := client.Dial(ctx, url, &client.Options{MaxMessageSize: maxMessage})
+	if err != nil {
+		return nil, err
+	}
+	h := &hioload{newInbox(), conn}
+	go h.receive()
+	return h, nil
+}
+
+func (h *hioload) receive() {
+	for {
+		buffers, err := h.conn.RecvZeroCopy()
+		if err != nil {
+			<-h.conn.Done() // until then nobody knows how
+			if code, reason := h.conn.CloseStatus(); code != protocol.CloseAbnormalClosure {
+				err = &closed{code, reason}
+			}
+			h.end(err)
+			return
+		}
+		for _, b := range buffers {
+			h.messages <- message{protocol.MessageOpcode(b) == protocol.OpcodeText, bytes.Clone(b.Bytes())}
+			b.Release()
+		}
+	}
+}
+
+func opcode(text bool) byte {
+	if text {
+		return protocol.OpcodeText
+	}
+	return protocol.OpcodeBinary
+}
+
+func (h *hioload) write(text bool, pieces ...[]byte) error {
+	for i, piece := range pieces {
+		f := &protocol.WSFrame{IsFinal: i == len(pieces)-1, Opcode: opcode(text), Payload: piece}
+		if i > 0 {
+			f.Opcode = protocol.OpcodeContinuation
+		}
+		if err := h.conn.SendFrame(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *hioload) ping(payload string) error {
+	return h.conn.SendFrame(&protocol.WSFrame{IsFinal: true, Opcode: protocol.OpcodePing, Payload: []byte(payload)})
+}
+
+func (h *hioload) close(code int, reason string) error {
+	if err := h.conn.SendFrame(&protocol.WSFrame{IsFinal: true, Opcode: protocol.OpcodeClose, Payload: append([]byte{byte(code >> 8), byte(code)}, reason...)}); err != nil {
+		return err
+	}
+	return h.awaitAnswer(code)
+}
+
+// Our client of other people's servers.
+func TestServers(t *testing.T) {
+	for _, lib := range libraries {
+		for _, d := range lib.modes {
+			t.Run(lib.name+"/"+d.String(), func(t *testing.T) {
+				s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					p, err := lib.accept(w, r, d)
+					if err != nil {
+						t.Errorf("accept: %v", err)
+						return
+					}
+					echo(p)
+				}))
+				defer s.Close()
+				url := "ws" + strings.TrimPrefix(s.URL, "http")
+				exercise(t, func(ctx context.Context) (peer, error) { return dialHioload(ctx, url, d) })
+				t.Run("wire", func(t *testing.T) {
+					compresses(t, url, d, func(ctx context.Context, url string) (peer, error) { return dialHioload(ctx, url, d) })
+				})
+			})
+		}
 	}
 }
