@@ -1,22 +1,24 @@
 /*
  * fuzz_ws.c - libFuzzer target: any bytes, cut any way, must give the same items and the same end, and leave nothing.
  *
- * Input: a byte of switches (CLIENT, DIRECT, two bits of LIMIT), the number of cuts (low four bits), for each the
- * length of the piece before it less one, and the stream.
+ * Input: a byte of switches (CLIENT, DIRECT, two bits of LIMIT, DEFLATE), the number of cuts (low four bits), for each
+ * the length of the piece before it less one, and the stream. Messages come whole, and in the end streamed.
  *
  *   clang -g -O1 -std=c11 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Icsrc/include -Icsrc \
- *         tests/fuzz/fuzz_ws.c csrc/ws_*.c and the slab's files
+ *         tests/fuzz/fuzz_ws.c csrc/ws_*.c csrc/deflate*.c and the slab's files, -lz
  *
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
 #include "../c/ws_stream.h"
+#include "hl_deflate.h"
 
-enum { CLIENT = 1, DIRECT = 2, LIMIT_SHIFT = 2, MOST_CUTS = 15 };
+enum { CLIENT = 1, DIRECT = 2, LIMIT_SHIFT = 2, DEFLATE = 16, MOST_CUTS = 15 };
 
 static const uint64_t limits[] = {1 << 20, 0, 64, UINT64_MAX};
 
 static hl_slab *slab;
 static hl_cache *cache;
+static hl_deflate_pool *pool;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -29,6 +31,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     REQUIRE(slab);
     cache = hl_cache_new(slab);
     REQUIRE(cache);
+    pool = hl_deflate_pool_new(cache, 1);
+    REQUIRE(pool);
     return 0;
 }
 
@@ -69,19 +73,23 @@ static void check_items(const bytes *log, uint64_t max_message)
 static void check_nothing_left(void)
 {
     hl_slab_stats stats;
+    hl_deflate_pool_trim(pool);
     hl_slab_stats_read(slab, &stats);
     for (int i = 0; i <= HL_SLAB_LARGE; i++)
-        REQUIRE(stats.classes[i].in_use == 0);
+        REQUIRE(stats.classes[i].in_use == (i == 0)); /* the pool itself */
 }
 
-static void check_same(const hl_ws_config *config, const bytes *wire, cuts c, int direct, const bytes *log, int result)
+/* Feeds the stream to a new decoder, with an expander of its own where it has one. */
+static int decode(hl_ws_config config, int deflate, const bytes *wire, cuts c, int direct, bytes *log)
 {
-    bytes other = {0};
-    outcome o = feed(config, cache, wire, c, direct, &other);
-    REQUIRE(o.result == result);
-    REQUIRE(other.len == log->len && (log->len == 0 || memcmp(other.data, log->data, log->len) == 0));
-    bytes_free(&other);
+    if (deflate) {
+        config.deflate = hl_deflate_new(pool, &(hl_deflate_config){.in_takeover = 1});
+        REQUIRE(config.deflate);
+    }
+    outcome o = feed(&config, cache, wire, c, direct, log);
+    hl_deflate_free(config.deflate);
     check_nothing_left();
+    return o.result;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -89,18 +97,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2 || size < 2u + (data[1] & MOST_CUTS))
         return 0;
     const uint8_t switches = data[0];
-    const hl_ws_config config = {.max_message = limits[switches >> LIMIT_SHIFT & 3], .client = switches & CLIENT};
+    hl_ws_config config = {.max_message = limits[switches >> LIMIT_SHIFT & 3], .client = switches & CLIENT};
+    const int deflate = switches & DEFLATE, direct = switches & DIRECT;
     size_t at[MOST_CUTS], count = data[1] & MOST_CUTS, last = 0;
     for (size_t i = 0; i < count; i++)
         at[i] = last += 1u + data[2 + i];
     bytes wire = {0}, log = {0};
     bytes_add(&wire, data + 2 + count, size - 2 - count);
 
-    outcome whole = feed(&config, cache, &wire, (cuts){0}, 0, &log);
-    check_nothing_left();
+    int result = decode(config, deflate, &wire, (cuts){0}, 0, &log);
     check_items(&log, config.max_message);
-    check_same(&config, &wire, (cuts){.at = at, .count = count}, switches & DIRECT, &log, whole.result);
-    check_same(&config, &wire, (cuts){.at = at, .count = count, .each = 1}, !(switches & DIRECT), &log, whole.result);
+    for (int i = 0; i < 3; i++) {
+        bytes other = {0};
+        config.streamed = i == 2;
+        cuts c = {.at = at, .count = count, .each = i > 0};
+        REQUIRE(decode(config, deflate, &wire, c, i == 1 ? !direct : direct, &other) == result);
+        REQUIRE(other.len == log.len && (log.len == 0 || memcmp(other.data, log.data, log.len) == 0));
+        bytes_free(&other);
+    }
     bytes_free(&wire);
     bytes_free(&log);
     return 0;
