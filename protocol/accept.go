@@ -26,7 +26,12 @@ type RouteConfig struct {
 	// Header is added to the answer that completes a handshake.
 	Header http.Header
 
-	// MaxMessage is how many bytes a received message may have; 0: the loop's limit.
+	// Compression is what the server agrees to where a client offers permessage-deflate (RFC 7692); nil: nothing is
+	// compressed. It must not be changed any more.
+	Compression *Compression
+
+	// MaxMessage is how many bytes a received message may have, compressed ones once they are expanded; 0: the loop's
+	// limit.
 	MaxMessage int64
 }
 
@@ -45,7 +50,7 @@ func (c *RouteConfig) Validate() error {
 	if c.MaxMessage < 0 {
 		return fmt.Errorf("protocol: MaxMessage is %d: %w", c.MaxMessage, api.ErrInvalidArgument)
 	}
-	return nil
+	return c.Compression.Validate()
 }
 
 // ours tells whether a header of the answer says what only the handshake can know.
@@ -107,6 +112,10 @@ func (e *Endpoint) accept(r *http.Request, route *Route, header http.Header) (Ad
 	if config.CheckOrigin != nil && !config.CheckOrigin(r) {
 		return Adoption{}, nil, refuse(http.StatusForbidden, "the request comes from a place that is not allowed")
 	}
+	extensions, deflate, err := NegotiateDeflate(r.Header["Sec-Websocket-Extensions"], config.Compression)
+	if err != nil {
+		return Adoption{}, nil, refuse(http.StatusBadRequest, err.Error())
+	}
 	if err := e.admit(); err != nil {
 		return Adoption{}, nil, err
 	}
@@ -115,9 +124,10 @@ func (e *Endpoint) accept(r *http.Request, route *Route, header http.Header) (Ad
 		Route:       route,
 		Subprotocol: chooseSubprotocol(config.Subprotocols, r.Header["Sec-Websocket-Protocol"]),
 		MaxMessage:  config.MaxMessage,
+		Deflate:     deflate,
 		admitted:    true,
 	}
-	return a, a.response(config.Header, header), nil
+	return a, a.response(extensions, config.Header, header), nil
 }
 
 // Cancel takes back what Accept has counted.
@@ -153,11 +163,14 @@ func chooseSubprotocol(ours []string, lines []string) string {
 
 // response returns the answer that completes the handshake (RFC 6455 section 4.2.2, point 5). Of the headers in which
 // others have their say, the first that has a line of some name decides on it.
-func (a *Adoption) response(headers ...http.Header) []byte {
+func (a *Adoption) response(extensions string, headers ...http.Header) []byte {
 	var b bytes.Buffer
 	b.Write(bytes.TrimSuffix(AcceptResponse(a.Request), []byte("\r\n")))
 	if a.Subprotocol != "" {
 		b.WriteString("Sec-WebSocket-Protocol: " + a.Subprotocol + "\r\n")
+	}
+	if extensions != "" {
+		b.WriteString("Sec-WebSocket-Extensions: " + extensions + "\r\n")
 	}
 	extra := make(http.Header)
 	for _, header := range headers {

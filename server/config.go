@@ -90,6 +90,11 @@ type Config struct {
 	// net/http. nil: they are answered with 404, or with 426 on a server that has no patterns either [nil].
 	HTTP http.Handler
 
+	// Compression is what the server agrees to where a client offers permessage-deflate (RFC 7692), which most browsers
+	// and libraries do. It saves bytes and costs memory and time for each connection: protocol.Compression says how
+	// much, and bounds it. nil: nothing is compressed. It must not be changed any more [nil].
+	Compression *protocol.Compression
+
 	// Subprotocols are those that the server speaks, the one it likes best first: the first that a client offers, too, is
 	// agreed on [none].
 	Subprotocols []string
@@ -198,7 +203,7 @@ func (c *Config) validate() error {
 		return fmt.Errorf("server: Config.Topics: %w", err)
 	}
 	if config := c.routeConfig(); config.Validate() != nil {
-		return fmt.Errorf("server: Config.Subprotocols: %w", config.Validate())
+		return fmt.Errorf("server: Config: %w", config.Validate())
 	}
 	if err := loop.CheckBackend(c.Backend); err != nil {
 		return fmt.Errorf("server: %w (%w)", err, api.ErrInvalidArgument)

@@ -20,6 +20,11 @@ func WithCheckOrigin(check func(*http.Request) bool) RouteOption {
 	return func(c *protocol.RouteConfig) { c.CheckOrigin = orSameOrigin(check) }
 }
 
+// WithCompression replaces Config.Compression; nil: nothing is compressed.
+func WithCompression(compression *protocol.Compression) RouteOption {
+	return func(c *protocol.RouteConfig) { c.Compression = compression }
+}
+
 // WithResponseHeader adds header to the answers that complete handshakes.
 func WithResponseHeader(header http.Header) RouteOption {
 	return func(c *protocol.RouteConfig) { c.Header = header.Clone() }
@@ -42,7 +47,11 @@ func orSameOrigin(check func(*http.Request) bool) func(*http.Request) bool {
 
 // routeConfig is what the configuration says.
 func (c *Config) routeConfig() protocol.RouteConfig {
-	return protocol.RouteConfig{Subprotocols: c.Subprotocols, CheckOrigin: orSameOrigin(c.CheckOrigin)}
+	return protocol.RouteConfig{
+		Subprotocols: c.Subprotocols,
+		CheckOrigin:  orSameOrigin(c.CheckOrigin),
+		Compression:  c.Compression,
+	}
 }
 
 // newRoute returns a route on which h handles what happens.
