@@ -123,7 +123,7 @@ struct hl_stream {
     uint8_t stalled; /* the kernel takes no more output for now */
     uint8_t in_held; /* in_block has a reference of ours */
     uint8_t oneshot : 1;
-    uint8_t above_high : 1; /* has reached high_water and not yet fallen to low_water */
+    uint8_t drain_due : 1;  /* HL_EV_DRAIN is to come when output has fallen to low_water */
     uint8_t lost : 1;       /* output was lost */
     uint8_t deaf : 1;       /* the kernel takes no more output for good: it is discarded */
     uint8_t end_told : 1;   /* HL_EV_END has been sent */
@@ -356,6 +356,7 @@ void hl__output_sent(hl_loop *l, hl_stream *s, size_t n);
 void hl__output_stalled(hl_loop *l, hl_stream *s);
 void hl__output_drop(hl_loop *l, hl_stream *s);
 void hl__output_flush_all(hl_loop *l);
+void hl__output_await_drain(hl_loop *l, hl_stream *s);
 void hl__output_fini(hl_loop *l); /* frees what no queue uses any more, after all streams have ended */
 void hl__stage_restart(hl_loop *l);
 

@@ -71,6 +71,7 @@ static void stream_op(hl_loop *l, hl_stream *s, const hl_op *op)
     case HL_OP_UPGRADE: hl__upgrade(l, s, op); break;
     case HL_OP_DEADLINE: hl__deadline(l, s, op); break;
     case HL_OP_QUIESCE: hl__quiesce(l, s, op->arg == 1); break;
+    case HL_OP_DRAIN: hl__output_await_drain(l, s); break;
     case HL_OP_CLOSE: hl__stream_close(l, s, op->arg, op->data, op->len); break;
     case HL_OP_ABORT:
         if (op->flags & HL_RESET)

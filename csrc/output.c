@@ -182,8 +182,8 @@ void hl__output_sent(hl_loop *l, hl_stream *s, size_t n)
             s->out_last = NULL;
         chunk_free(l, c);
     }
-    if (s->stats.queued <= l->config.low_water && s->above_high) {
-        s->above_high = 0;
+    if (s->stats.queued <= l->config.low_water && s->drain_due) {
+        s->drain_due = 0;
         hl__notice(l, &s->slot, HL_NOTICE_DRAIN);
         hl__resume(l, s, HL_PAUSE_OUTPUT);
     }
@@ -223,6 +223,14 @@ void hl__output_drop(hl_loop *l, hl_stream *s)
     __atomic_store_n(&s->stats.queued, 0, __ATOMIC_RELAXED); /* a gauge; readers on other threads */
 }
 
+void hl__output_await_drain(hl_loop *l, hl_stream *s)
+{
+    if (s->stats.queued > l->config.low_water)
+        s->drain_due = 1;
+    else
+        hl__notice(l, &s->slot, HL_NOTICE_DRAIN);
+}
+
 void hl__output_flush_all(hl_loop *l)
 {
     hl_slot *slot;
@@ -233,8 +241,9 @@ void hl__output_flush_all(hl_loop *l)
         if (s->out_first != NULL && !s->stalled)
             l->backend->send(l, s);
         /* A stream that is closing goes on reading: a peer that writes before it reads would wait for us for ever. */
-        if (!slot->ended && s->state == HL_OPEN && s->stats.queued >= l->config.high_water && !s->above_high) {
-            s->above_high = 1;
+        if (!slot->ended && s->state == HL_OPEN && s->stats.queued >= l->config.high_water &&
+            !(s->pauses & HL_PAUSE_OUTPUT)) {
+            s->drain_due = 1;
             HL_COUNT(l->stats.read_pauses, 1);
             hl__pause(s, HL_PAUSE_OUTPUT);
         }

@@ -164,10 +164,14 @@ void hl__output_failed(hl_loop *l, hl_stream *s, int error)
     s->lost = 1;
     s->slot.result = error;
     hl__output_drop(l, s);
-    if (s->state == HL_OPEN && (error == -EPIPE || error == -ECONNRESET))
-        hl__resume(l, s, HL_PAUSE_OUTPUT); /* what the peer sent before it went away is still to be read */
-    else
+    if (s->state != HL_OPEN || (error != -EPIPE && error != -ECONNRESET)) {
         hl__end(l, &s->slot, error);
+        return;
+    }
+    if (s->drain_due)
+        hl__notice(l, &s->slot, HL_NOTICE_DRAIN); /* who waits for that would wait for ever */
+    s->drain_due = 0;
+    hl__resume(l, s, HL_PAUSE_OUTPUT); /* what the peer sent before it went away is still to be read */
 }
 
 void hl__stream_release(hl_loop *l, hl_stream *s)

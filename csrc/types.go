@@ -121,6 +121,7 @@ const (
 	OpUpgrade  = C.HL_OP_UPGRADE
 	OpDeadline = C.HL_OP_DEADLINE
 	OpQuiesce  = C.HL_OP_QUIESCE
+	OpDrain    = C.HL_OP_DRAIN
 	OpClose    = C.HL_OP_CLOSE
 	OpAbort    = C.HL_OP_ABORT
 	OpLetters  = C.HL_OP_LETTERS

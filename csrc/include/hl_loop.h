@@ -95,6 +95,7 @@ enum {
     HL_OP_QUIESCE,    /* deliver what the kernel holds at this moment, stop reading, answer HL_EV_QUIET. arg 1: deliver
                          only what the loop has taken from the kernel already; the rest is for whoever takes the
                          descriptor over */
+    HL_OP_DRAIN,    /* HL_EV_DRAIN as soon as unsent output is at low_water or below, if it is now, too */
     HL_OP_CLOSE,    /* orderly: send what is queued, say goodbye (on a WebSocket a close frame; arg: its status code, or
                        0: the peer's own if it has closed, else 1000; one that must not be sent becomes 1000; data/len:
                        a reason in UTF-8 of at most 123 bytes), wait for the peer while bytes move, but never close_ms
@@ -183,7 +184,8 @@ enum {
                          WebSocket's end within close_ms is taken to have answered with HL_OP_CLOSE 0 */
     HL_EV_READY,        /* watched descriptor; flags: HL_READABLE | HL_WRITABLE | HL_TROUBLE. Level-triggered */
     HL_EV_TIMEOUT,      /* timer fired, or kind: the deadline that passed */
-    HL_EV_DRAIN,        /* unsent output has fallen to low_water after it had reached high_water */
+    HL_EV_DRAIN,        /* unsent output has fallen to low_water after it had reached high_water or HL_OP_DRAIN asked,
+                           or was lost */
     HL_EV_QUIET,        /* answer to HL_OP_QUIESCE; a stream that has ended meanwhile sends HL_EV_CLOSED instead */
     HL_EV_CLOSED        /* the slot's last event; result: 0, or the error that ended it; user: as given at birth;
                            kind: 1 when unsent bytes were lost; WebSocket: flags: the status code as RFC 6455 7.1.5

@@ -223,6 +223,9 @@ func (c *Conn) Quiesce() error { return c.submit(kindStream, csrc.Op{Code: csrc.
 // kernel already, stops reading, and then delivers csrc.EvQuiet.
 func (c *Conn) Halt() error { return c.submit(kindStream, csrc.Op{Code: csrc.OpQuiesce, Arg: 1}) }
 
+// AwaitDrain has a stream deliver csrc.EvDrain as soon as no more than Config.LowWater is unsent, if it is so already, too.
+func (c *Conn) AwaitDrain() error { return c.submit(kindStream, csrc.Op{Code: csrc.OpDrain}) }
+
 // Rewatch changes what a watch asks for; 0 mutes it.
 func (c *Conn) Rewatch(flags uint16) error {
 	return c.submit(kindWatch, csrc.Op{Code: csrc.OpRewatch, Flags: flags})

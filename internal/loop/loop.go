@@ -19,11 +19,11 @@ type Config struct {
 	RecvSize     uint32        // most bytes received from one stream at a time; 0: 65536
 	StageSize    uint32        // bytes of the staging area for small messages; 0: 262144
 	Slots        uint32        // most slots alive at a time; 0: 1048576
-	HighWater    uint32        // bytes of unsent output at which a stream pauses reading; 0: 1 MiB
+	HighWater    uint32        // bytes of unsent output at which a stream pauses reading; 0: 1 MiB, or QueueLimit if less
 	LowWater     uint32        // bytes at which it resumes; 0: a quarter of HighWater
 	CloseTimeout time.Duration // how long an orderly close waits for the peer; 0: 5 s
 	MaxMessage   uint64        // bytes of a received WebSocket message; 0: 16 MiB
-	QueueLimit   uint64        // most unsent bytes that Send queues for one stream; 0: 64 MiB
+	QueueLimit   uint64        // unsent bytes above which Send queues no more for a stream; 0: 64 MiB
 	Backend      string        // "epoll", "io_uring"; "": what HIOLOAD_BACKEND says, else epoll
 	Spin         time.Duration // how long to stay awake before sleeping, while that pays, up to 1 ms; 0: not at all
 	BusyPoll     time.Duration // io_uring: how long a wait polls the network card itself, up to 10 ms; 0: not at all
@@ -35,8 +35,9 @@ type Config struct {
 
 const (
 	defaultSlots      = 1 << 20
-	defaultHighWater  = 1 << 20
 	defaultQueueLimit = 64 << 20
+	defaultHighWater  = 1 << 20
+	leastHighWater    = 2 // hl_loop.h
 )
 
 // Stats are the counters of a loop.
@@ -59,6 +60,7 @@ type Loop struct {
 	log    *slog.Logger
 
 	highWater uint64
+	lowWater  uint64
 	runOnly   bool
 
 	owner   atomic.Uintptr // gid of the goroutine that is driving; 0: none, or not known
@@ -110,9 +112,13 @@ func New(cfg Config) (*Loop, error) {
 	if l.limit == 0 {
 		l.limit = defaultQueueLimit
 	}
-	if l.highWater = uint64(cfg.HighWater); l.highWater == 0 {
-		l.highWater = defaultHighWater
+	if cfg.HighWater == 0 {
+		cfg.HighWater = uint32(max(min(defaultHighWater, l.limit), leastHighWater))
 	}
+	if cfg.LowWater == 0 {
+		cfg.LowWater = max(cfg.HighWater/4, 1)
+	}
+	l.highWater, l.lowWater = uint64(cfg.HighWater), uint64(cfg.LowWater)
 	if l.log == nil {
 		l.log = slog.Default()
 	}

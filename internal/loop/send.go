@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"math"
 	"sync/atomic"
 	"unsafe"
 
@@ -13,22 +14,31 @@ import (
 // several frames. Messages leave in the order in which they were sent, whoever sent them.
 //
 // nil does not mean that the peer got it: the connection may fail before. ErrClosed when it has; ErrQueueFull when
-// there are unsent bytes and with this message there would be more of them than Config.QueueLimit; ErrNoMemory
+// there are more unsent bytes than Config.LowWater, and with this message more than Config.QueueLimit; ErrNoMemory
 // when no memory is to be had. Nothing was queued then.
-func (c *Conn) Send(kind uint8, p []byte) error {
+func (c *Conn) Send(kind uint8, p []byte) error { return c.send(kind, p, false) }
+
+// SendAbove is Send without Config.QueueLimit, for callers who have seen that less than [Loop.HighWater] is unsent.
+func (c *Conn) SendAbove(kind uint8, p []byte) error { return c.send(kind, p, true) }
+
+func (c *Conn) send(kind uint8, p []byte, above bool) error {
 	h, err := c.open(kindStream)
 	if err != nil {
 		return err
 	}
 	l := c.loop
+	limit := l.limit
+	if above {
+		limit = math.MaxUint64
+	}
 	if !l.OnLoop() {
-		return c.post(csrc.Op{Handle: h, Code: csrc.OpSend, Kind: kind}, p)
+		return c.post(csrc.Op{Handle: h, Code: csrc.OpSend, Kind: kind}, p, limit)
 	}
 	if l.closing.Load() {
 		return ErrClosed
 	}
 	size := uint64(len(p))
-	if waiting := c.waiting(); waiting > 0 && waiting+size > l.limit {
+	if waiting := c.waiting(); waiting > l.lowWater && waiting+size > limit {
 		return ErrQueueFull
 	}
 	headroom := 0
@@ -69,12 +79,12 @@ func (c *Conn) SendEncoded(block *csrc.Block, frames []byte) error {
 	}
 	l := c.loop
 	if !l.OnLoop() {
-		return c.post(op, nil)
+		return c.post(op, nil, l.limit)
 	}
 	if l.closing.Load() {
 		return ErrClosed
 	}
-	if waiting := c.waiting(); waiting > 0 && waiting+op.Len > l.limit {
+	if waiting := c.waiting(); waiting > l.lowWater && waiting+op.Len > l.limit {
 		return ErrQueueFull
 	}
 	if err := l.prepare(); err != nil {
@@ -88,7 +98,7 @@ func (c *Conn) SendEncoded(block *csrc.Block, frames []byte) error {
 }
 
 // post is Send on any goroutine but the loop's.
-func (c *Conn) post(op csrc.Op, p []byte) error {
+func (c *Conn) post(op csrc.Op, p []byte, limit uint64) error {
 	l := c.loop
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -98,7 +108,7 @@ func (c *Conn) post(op csrc.Op, p []byte) error {
 	// Counted first and looked at then: however many goroutines do so at once, they do not pass the limit together.
 	size := max(uint64(len(p)), op.Len) + csrc.LetterCost
 	posted := c.posted.Add(size)
-	if waiting := c.unsent(posted); waiting > size && waiting > l.limit {
+	if waiting := c.unsent(posted); waiting > limit && waiting-size > l.lowWater {
 		c.posted.Add(-size)
 		return ErrQueueFull
 	}
