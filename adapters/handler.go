@@ -47,11 +47,14 @@ func (m *MiddlewareHandler) Handle(data any) error {
 	return head.Handle(data)
 }
 
-// ContextualHandler makes sure that base can reach the connection of open and close events by way of their context: an
-// event without a context, or whose context carries no connection, gets one that does. Everything else passes unchanged;
-// messages of a server carry their connection anyway.
+// HandlesDrain tells whether the handler inside wants an api.DrainEvent.
+func (m *MiddlewareHandler) HandlesDrain() bool { return api.HandlesDrain(m.base) }
+
+// ContextualHandler makes sure that base can reach the connection of open, drain and close events by way of their context:
+// an event without a context, or whose context carries no connection, gets one that does. Everything else passes
+// unchanged; messages of a server carry their connection anyway.
 func ContextualHandler(base api.Handler) api.Handler {
-	return HandlerFunc(func(data any) error {
+	return api.Around(base, func(data any) error {
 		switch event := data.(type) {
 		case api.OpenEvent:
 			if api.FromContext(event.Ctx) == nil {
@@ -59,6 +62,11 @@ func ContextualHandler(base api.Handler) api.Handler {
 				return base.Handle(event)
 			}
 		case api.CloseEvent:
+			if api.FromContext(event.Ctx) == nil {
+				event.Ctx = api.ContextWithConnection(event.Ctx, event.Conn)
+				return base.Handle(event)
+			}
+		case api.DrainEvent:
 			if api.FromContext(event.Ctx) == nil {
 				event.Ctx = api.ContextWithConnection(event.Ctx, event.Conn)
 				return base.Handle(event)

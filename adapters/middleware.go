@@ -17,7 +17,7 @@ import (
 // with slog's default logger. An error that only says that the peer has left (api.ErrTransportClosed) is ordinary and is
 // logged at debug level.
 func LoggingMiddleware(next api.Handler) api.Handler {
-	return HandlerFunc(func(data any) error {
+	return api.Around(next, func(data any) error {
 		ctx := context.Background()
 		logger := slog.Default()
 		if logger.Enabled(ctx, slog.LevelDebug) {
@@ -43,7 +43,7 @@ func LoggingMiddleware(next api.Handler) api.Handler {
 // repetitions left out. A server counts the panics recovered here in its stats as handler.panics.
 func RecoveryMiddleware(next api.Handler) api.Handler {
 	limiter := new(report.Limiter)
-	return HandlerFunc(func(data any) (err error) {
+	return api.Around(next, func(data any) (err error) {
 		defer func() {
 			if cause := recover(); cause != nil {
 				err = nil
@@ -93,7 +93,7 @@ func HandlerMetricsMiddleware(c api.Control) func(api.Handler) api.Handler {
 		c.RegisterDebugProbe(processedKey, func() any { return counter.Load() })
 	}
 	return func(next api.Handler) api.Handler {
-		return HandlerFunc(func(data any) error {
+		return api.Around(next, func(data any) error {
 			counter.Add(1)
 			return next.Handle(data)
 		})

@@ -38,7 +38,7 @@ func FromContext(ctx context.Context) any {
 }
 
 // ContextFromData returns the context that data, as a [Handler] is given it, carries: data.Ctx() when data has such a
-// method, the field Ctx of an [OpenEvent] or [CloseEvent], and context.Background() otherwise. It never returns nil.
+// method, the field Ctx of an [OpenEvent], [DrainEvent] or [CloseEvent], and context.Background() otherwise. It never returns nil.
 func ContextFromData(data any) context.Context {
 	var ctx context.Context
 	switch d := data.(type) {
@@ -47,6 +47,8 @@ func ContextFromData(data any) context.Context {
 	case OpenEvent:
 		ctx = d.Ctx
 	case CloseEvent:
+		ctx = d.Ctx
+	case DrainEvent:
 		ctx = d.Ctx
 	}
 	if ctx == nil {

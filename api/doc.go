@@ -3,5 +3,5 @@
 // provide those.
 //
 // A handler sees three kinds of data, in this order for each connection: one [OpenEvent], any number of messages, one
-// [CloseEvent]. A message is a [Buffer]; [FromContext] applied to [ContextFromData] tells which connection it came from.
+// [CloseEvent]; and a [DrainEvent] now and then, if it asks for that. A message is a [Buffer]; [FromContext] applied to [ContextFromData] tells which connection it came from.
 package api

@@ -14,3 +14,10 @@ type CloseEvent struct {
 	Conn any             // as in OpenEvent; sending on it fails by now
 	Ctx  context.Context // as in OpenEvent; done by now
 }
+
+// DrainEvent tells that a connection has room again: what it still had to send has fallen to the server's low mark after it
+// had reached the high one. It is delivered by value, to a [DrainHandler] that handles it and to no other.
+type DrainEvent struct {
+	Conn any             // as in OpenEvent
+	Ctx  context.Context // as in OpenEvent
+}

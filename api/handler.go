@@ -13,3 +13,30 @@ type HandlerFunc func(data any) error
 
 // Handle calls f(data).
 func (f HandlerFunc) Handle(data any) error { return f(data) }
+
+// DrainHandler is a [Handler] that may take a [DrainEvent], too. Middleware around one should be one itself, as that of
+// package adapters and a server's chain are: it passes on what HandlesDrain of the handler inside says.
+type DrainHandler interface {
+	Handler
+	// HandlesDrain tells whether DrainEvents are wanted.
+	HandlesDrain() bool
+}
+
+// HandlesDrain tells whether h is a [DrainHandler] that wants a [DrainEvent].
+func HandlesDrain(h Handler) bool {
+	d, ok := h.(DrainHandler)
+	return ok && d.HandlesDrain()
+}
+
+// Around returns f as the [Handler] that stands around inner: it takes DrainEvents if inner does.
+func Around(inner Handler, f HandlerFunc) Handler {
+	if HandlesDrain(inner) {
+		return drainFunc{f}
+	}
+	return f
+}
+
+// drainFunc is a HandlerFunc that wants DrainEvents.
+type drainFunc struct{ HandlerFunc }
+
+func (drainFunc) HandlesDrain() bool { return true }

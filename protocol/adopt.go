@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"syscall"
 	"time"
@@ -20,8 +21,10 @@ type Adoption struct {
 	Streamed   bool          // messages come in pieces
 	Deflate    *Deflate      // what the handshake has agreed on for permessage-deflate; nil: nothing is compressed
 
-	Route       *Route // nil: the endpoint's own
-	Subprotocol string // what the handshake has agreed on
+	Route       *Route   // nil: the endpoint's own
+	Subprotocol string   // what the handshake has agreed on
+	Remote      net.Addr // WSConnection.RemoteAddr; nil: not known
+	Value       any      // WSConnection.Value, from the beginning
 
 	// PingInterval is how long the peer may be silent before it is sent a ping; 0: the endpoint's, if it has one.
 	PingInterval time.Duration
@@ -105,6 +108,12 @@ func (c *WSConnection) keep(a *Adoption) {
 	if a.Subprotocol != "" {
 		c.extension().subprotocol = a.Subprotocol
 	}
+	if a.Remote != nil {
+		c.extension().setRemote(a.Remote)
+	}
+	if a.Value != nil {
+		c.SetValue(a.Value)
+	}
 }
 
 // begin has the api.OpenEvent handled. On the loop, outside of any event: a panic must not pass for one of the loop's.
@@ -125,5 +134,8 @@ func (c *WSConnection) setDeadlines() {
 	}
 	if config.WriteTimeout > 0 {
 		_ = c.conn.SetDeadline(csrc.DeadlineWrite, config.WriteTimeout)
+	}
+	if config.PingInterval > 0 {
+		_ = c.conn.SetDeadline(csrc.DeadlinePing, config.PingInterval)
 	}
 }

@@ -71,6 +71,22 @@ func (s stream) Write(b []byte) (int, error) { return syscall.Write(s.fd, b) }
 // any, because it is a pointer; not the context, which is the connection seen as another type; not the frame, which stays
 // on the handler's stack.
 func TestEchoAllocatesNothing(t *testing.T) {
+	t.Run("Handle", func(t *testing.T) { testAllocations(t, echoChain) })
+	t.Run("Events", func(t *testing.T) {
+		testAllocations(t, func(counter *atomic.Int64) api.Handler {
+			return adapters.RecoveryMiddleware(protocol.Events{
+				OnMessage: func(c *protocol.WSConnection, opcode byte, data []byte) {
+					counter.Add(1)
+					if err := c.Send(opcode, data); err != nil {
+						t.Error(err)
+					}
+				},
+			})
+		})
+	})
+}
+
+func testAllocations(t *testing.T, handler func(counter *atomic.Int64) api.Handler) {
 	if gid.Current() == 0 {
 		t.Skip("this build does not know its goroutines: everything works by letters")
 	}
@@ -81,7 +97,7 @@ func TestEchoAllocatesNothing(t *testing.T) {
 	defer l.Close()
 	var counter atomic.Int64
 	e := protocol.NewEndpoint(protocol.EndpointConfig{})
-	e.SetHandler(echoChain(&counter), true)
+	e.SetHandler(handler(&counter), true)
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -1,16 +1,17 @@
 package protocol
 
 import (
-	"fmt"
+	"context"
 	"net/http"
 	"sync/atomic"
 
 	"github.com/momentics/hioload-ws/api"
-	"github.com/momentics/hioload-ws/csrc"
 	"github.com/momentics/hioload-ws/internal/loop"
 )
 
-// WSConnection is one WebSocket connection. All methods are safe from any goroutine; none but RecvZeroCopy waits.
+// WSConnection is one WebSocket connection. All methods are safe from any goroutine. None waits but RecvZeroCopy and those
+// that are given a context; these return an error that matches api.ErrNotSupported when they are called on the loop's
+// goroutine, as handlers are unless there are workers: it would wait for itself. Only builds for amd64 and arm64 can tell.
 //
 // The connection answers pings by itself, and a closing handshake once everything received before it has been handled.
 type WSConnection struct {
@@ -31,87 +32,6 @@ const (
 	stateCounted             // ... and its traffic is in its shard's sum; guarded by shard.mu
 )
 
-// Errors of sending, made once.
-var (
-	errQueueFull = fmt.Errorf("protocol: the peer takes too little: unsent output has reached its limit: %w",
-		api.ErrResourceExhausted)
-	errHandled  = fmt.Errorf("protocol: a handler takes the messages: %w", api.ErrNotSupported)
-	errPartial  = badFrame("the fragmented message under way has to be finished first")
-	errFragment = badFrame("a continuation frame without a message to continue")
-)
-
-// SendFrame queues a frame. The payload may be reused as soon as it returns, unless it lies in the message that is being
-// handled: that is referred to, not copied, and must not be changed any more, though it may be released. It does not wait: a slow peer makes the queue grow, up to a limit.
-//
-// A message may be sent in fragments: a frame of OpcodeText or OpcodeBinary that is not final, then frames of
-// OpcodeContinuation, the last of them final. Control frames may come in between; another text or binary frame is refused
-// until then. Keeping the goroutines apart that take part in this at the same time is up to the caller.
-//
-// Text has to be UTF-8; that is not checked here. OpcodeClose begins the closing handshake as Close does, with the status
-// code and reason in the payload. Errors match api.ErrTransportClosed when the connection is closing or closed,
-// api.ErrInvalidArgument for a frame that may not be sent, api.ErrResourceExhausted when the peer has left more than the
-// limit unread; nothing was queued then.
-func (c *WSConnection) SendFrame(f *WSFrame) error {
-	if err := f.check(); err != nil {
-		return err
-	}
-	if c.state.Load()&(stateClosing|stateEnded) != 0 {
-		return api.ErrTransportClosed
-	}
-	switch f.Opcode {
-	case OpcodeClose:
-		code, reason, err := parseClose(f.Payload)
-		if err != nil {
-			return err
-		}
-		return c.close(code, reason)
-	case OpcodePing, OpcodePong:
-		return c.sendError(c.conn.Send(f.Opcode, f.Payload))
-	}
-	return c.sendData(f)
-}
-
-// sendData sends a frame of a text or binary message.
-func (c *WSConnection) sendData(f *WSFrame) error {
-	partial := c.state.Load()&statePartial != 0
-	kind := f.Opcode
-	switch {
-	case f.Opcode == OpcodeContinuation && !partial:
-		return errFragment
-	case f.Opcode == OpcodeContinuation:
-		kind = csrc.SendContinuation
-	case partial:
-		return errPartial
-	}
-	if !f.IsFinal {
-		kind |= csrc.SendPartial
-	}
-	if err := c.conn.Send(kind, f.Payload); err != nil {
-		return c.sendError(err)
-	}
-	if partial == f.IsFinal { // a first fragment or the last: otherwise nothing changes
-		c.setState(statePartial, !partial)
-		if partial {
-			c.resumeTopics()
-		}
-	}
-	return nil
-}
-
-// sendError turns an error of the loop into one of this package.
-func (c *WSConnection) sendError(err error) error {
-	switch err {
-	case nil:
-		return nil
-	case loop.ErrClosed, loop.ErrLoopClosed:
-		return api.ErrTransportClosed
-	case loop.ErrQueueFull:
-		c.shard.endpoint.queueFull.Add(1)
-		return errQueueFull
-	}
-	return fmt.Errorf("protocol: send: %w", err)
-}
-
 // setState sets or clears a bit and tells whether that changed anything.
 func (c *WSConnection) setState(bit uint32, on bool) bool {
 	for {
@@ -127,27 +47,6 @@ func (c *WSConnection) setState(bit uint32, on bool) bool {
 			return true
 		}
 	}
-}
-
-// Close sends what is queued and then a close frame with status code 1000, and waits, in the background and for a limited
-// time, for the peer to answer. It returns nil, also when the connection is closing or closed already.
-func (c *WSConnection) Close() error {
-	if err := c.close(CloseNormalClosure, ""); err != nil && err != api.ErrTransportClosed {
-		return err
-	}
-	return nil
-}
-
-// close queues a close frame, the last frame there is. Code 0 repeats the peer's.
-func (c *WSConnection) close(code int, reason string) error {
-	if !c.setState(stateClosing, true) {
-		return api.ErrTransportClosed
-	}
-	err := c.sendError(c.conn.Close(uint16(code), reason))
-	if err != nil && err != api.ErrTransportClosed { // no memory: nothing was queued, it may be tried again
-		c.setState(stateClosing, false)
-	}
-	return err
 }
 
 // Done returns a channel that is closed when the connection has ended and nothing more will be received.
@@ -174,6 +73,10 @@ func (c *WSConnection) Request() *http.Request {
 	}
 	return nil
 }
+
+// Context is done when the connection has ended, and carries the connection: api.FromContext gives it back. Each call
+// returns the same context, which costs no memory.
+func (c *WSConnection) Context() context.Context { return (*connContext)(c) }
 
 // GetStats returns how much has been received and sent so far: bytes_received and bytes_sent with all framing and the
 // handshake, frames_received and frames_sent with control frames. After the end it returns the final numbers.
@@ -206,7 +109,7 @@ func (c *WSConnection) SetHandler(h api.Handler) { c.extension().setHandler(h) }
 // as many messages wait as the server's ChannelCapacity, or 1 MiB of them, no more are received until they are taken.
 func (c *WSConnection) RecvZeroCopy() ([]api.Buffer, error) {
 	if c.shard.loop.OnLoop() {
-		return nil, fmt.Errorf("protocol: RecvZeroCopy on the loop's goroutine: %w", api.ErrNotSupported)
+		return nil, errOnLoop
 	}
 	return c.extension().receive(c)
 }

@@ -21,9 +21,6 @@ type (
 	binaryContext WSConnection
 )
 
-// context returns the context of c.
-func (c *WSConnection) context() context.Context { return (*connContext)(c) }
-
 // messageContext returns the context for a message of c.
 func (c *WSConnection) messageContext(opcode byte) context.Context {
 	if opcode == OpcodeText {

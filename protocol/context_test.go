@@ -23,7 +23,7 @@ func TestContexts(t *testing.T) {
 		ctx    context.Context
 		opcode byte
 	}{
-		{"event", c.context(), 0},
+		{"event", c.Context(), 0},
 		{"text", c.messageContext(OpcodeText), OpcodeText},
 		{"binary", c.messageContext(OpcodeBinary), OpcodeBinary},
 	} {
@@ -51,7 +51,7 @@ func TestContexts(t *testing.T) {
 	c.extension().end(csrc.StreamStats{}, CloseNormalClosure, "bye")
 	<-done
 	<-c.messageContext(OpcodeBinary).Done()
-	if c.context().Err() != context.Canceled {
+	if c.Context().Err() != context.Canceled {
 		t.Error("the context must be done when the connection is")
 	}
 	if code, reason := c.CloseStatus(); code != CloseNormalClosure || reason != "bye" {

@@ -27,10 +27,10 @@ func (t *target) HandleEvent(ev *csrc.Event) {
 		c.deal(item{kind: itemEnd})
 	case csrc.EvQuiet:
 		c.deal(item{kind: itemQuiet})
+	case csrc.EvDrain:
+		c.drained()
 	case csrc.EvTimeout:
 		c.timeout(ev.Kind)
-	case csrc.EvDrain:
-		c.drainTopics()
 	case csrc.EvClosed:
 		c.closed(ev)
 	}
@@ -62,6 +62,30 @@ func (c *WSConnection) timeout(deadline uint8) {
 		c.shard.endpoint.writeTimeouts.Add(1)
 		_ = c.conn.Abort(true) // fails when it has closed already
 	}
+}
+
+// drained is called when unsent output has fallen to the low mark.
+func (c *WSConnection) drained() {
+	c.roomChanged()
+	c.drainTopics()
+	if c.drainHandler() == nil {
+		return
+	}
+	if c.shard.endpoint.config.Executor == nil {
+		c.run(item{kind: itemDrain})
+	} else if c.extension().announceDrain() {
+		c.deal(item{kind: itemDrain})
+	}
+}
+
+// drainHandler returns who wants an api.DrainEvent, nil when nobody does.
+func (c *WSConnection) drainHandler() api.Handler {
+	for _, h := range []api.Handler{c.target(), c.chain().events} {
+		if api.HandlesDrain(h) {
+			return h
+		}
+	}
+	return nil
 }
 
 // closed notes the end of an open connection.
@@ -99,7 +123,7 @@ func (c *WSConnection) run(it item) {
 	switch it.kind {
 	case itemOpen:
 		defer c.settle()
-		c.handle(c.chain().events, api.OpenEvent{Conn: c, Ctx: c.context()})
+		c.handle(c.chain().events, api.OpenEvent{Conn: c, Ctx: c.Context()})
 	case itemMessage:
 		if it.block != nil {
 			defer it.block.Unref()
@@ -109,6 +133,13 @@ func (c *WSConnection) run(it item) {
 		} else {
 			c.extension().addMessage(c, item{kind: itemMessage, buffer: it.buffer, size: it.size})
 		}
+	case itemDrain:
+		if c.shard.endpoint.config.Executor != nil {
+			c.extension().drainHandled()
+		}
+		if h := c.drainHandler(); h != nil {
+			c.handle(h, api.DrainEvent{Conn: c, Ctx: c.Context()})
+		}
 	case itemEnd:
 		c.finish(0)
 	case itemQuiet:
@@ -116,7 +147,7 @@ func (c *WSConnection) run(it item) {
 	case itemClosed:
 		defer c.shard.gone()
 		c.extension().exhaust()
-		c.handle(c.chain().events, api.CloseEvent{Conn: c, Ctx: c.context()})
+		c.handle(c.chain().events, api.CloseEvent{Conn: c, Ctx: c.Context()})
 	}
 }
 

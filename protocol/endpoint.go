@@ -18,7 +18,9 @@ type EndpointConfig struct {
 	HandshakeTimeout time.Duration // how long a client may take for its opening handshake
 	ReadTimeout      time.Duration // a connection that receives nothing for that long is closed; 0: never
 	WriteTimeout     time.Duration // one whose peer takes nothing for that long is aborted; 0: never
-	MaxConnections   int64         // connections open at a time; a handshake beyond is refused with 503. 0: no limit
+	PingInterval     time.Duration // a peer that was silent for that long is pinged, again and again; 0: never
+	SlowConsumer     SlowConsumerPolicy
+	MaxConnections   int64 // connections open at a time; a handshake beyond is refused with 503. 0: no limit
 
 	Route RouteConfig // of the endpoint's own route
 
@@ -46,7 +48,8 @@ type EndpointStats struct {
 	ReadTimeouts    int64 // connections closed because nothing came
 	WriteTimeouts   int64 // connections aborted because the peer took nothing
 	UnsentOnClosing int64 // connections that ended with bytes not sent
-	QueueFull       int64 // frames not sent because too much waited for the peer already
+	QueueFull       int64 // messages not sent because too much waited for the peer already
+	SlowClosed      int64 // connections closed for that, by SlowConsumerClose
 	Topics          TopicStats
 	Traffic
 }
@@ -62,7 +65,7 @@ type Endpoint struct {
 
 	active, plain                                                atomic.Int64
 	opened, handedOver, refused, rejected, handlerErrors, panics atomic.Int64
-	readTimeouts, writeTimeouts, unsent, queueFull               atomic.Int64
+	readTimeouts, writeTimeouts, unsent, queueFull, slowClosed   atomic.Int64
 
 	live     atomic.Int64 // connections that exist, with those in their handshake and those handed over
 	draining atomic.Bool
@@ -94,6 +97,7 @@ func (e *Endpoint) Stats() EndpointStats {
 		UnsentOnClosing: e.unsent.Load(),
 		QueueFull:       e.queueFull.Load(),
 		Topics:          e.topicStats(),
+		SlowClosed:      e.slowClosed.Load(),
 	}
 	for _, s := range e.shards {
 		stats.Messages += s.messages.Load()

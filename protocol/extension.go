@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"io"
+	"net"
 	"sync"
 	"sync/atomic"
 
@@ -14,6 +15,7 @@ type extension struct {
 	handler     atomic.Pointer[handlerBox] // SetHandler
 	topics      atomic.Pointer[topicSet]   // Subscribe
 	subprotocol string                     // set before anybody else sees it
+	room        atomic.Pointer[room]       // Write, NextWriter; nil: nobody has waited
 
 	mu      sync.Mutex
 	arrived sync.Cond     // something has come to the inbox, or nothing will any more
@@ -29,7 +31,12 @@ type extension struct {
 	exhausted bool // nothing more will come to the inbox
 	consuming bool // RecvZeroCopy has returned messages and not been called again
 	full      bool // reading is stopped because too much waits
+	paused    bool // reading is stopped because PauseReading was called
+	draining  bool // an itemDrain is among the tasks
 	farewell  int  // status code to close with when the inbox has been dealt with; -1: none
+
+	value  any      // SetValue
+	remote net.Addr // RemoteAddr; nil: not kept
 }
 
 // handlerBox lets a nil handler be told from none.
@@ -103,6 +110,22 @@ func (x *extension) nextTask(c *WSConnection) (it item, ok bool) {
 	return it, true
 }
 
+// announceDrain tells whether an itemDrain has to be queued: there is none yet.
+func (x *extension) announceDrain() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	first := !x.draining
+	x.draining = true
+	return first
+}
+
+// drainHandled is called when an itemDrain has left the queue.
+func (x *extension) drainHandled() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.draining = false
+}
+
 // addMessage queues a message for RecvZeroCopy.
 func (x *extension) addMessage(c *WSConnection, it item) {
 	x.mu.Lock()
@@ -124,11 +147,9 @@ func (x *extension) balance(c *WSConnection) {
 	waiting, bytes := x.tasks.len()+x.inbox.len(), x.tasks.bytes+x.inbox.bytes
 	switch {
 	case !x.full && (waiting >= limit || bytes >= waitingBytes):
-		x.full = true
-		_ = c.conn.SetReading(false) // fails when the connection has closed: then nothing comes anyway
+		_ = x.setReading(c, true, x.paused) // fails when the connection has closed: then nothing comes anyway
 	case x.full && waiting <= limit/2 && bytes <= waitingBytes/2:
-		x.full = false
-		_ = c.conn.SetReading(true)
+		_ = x.setReading(c, false, x.paused)
 	}
 }
 

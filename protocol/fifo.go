@@ -18,6 +18,7 @@ type itemKind uint8
 const (
 	itemOpen    itemKind = iota // the handshake is done
 	itemMessage                 // a message has come
+	itemDrain                   // there is room again for what is sent
 	itemEnd                     // the peer sends no more
 	itemQuiet                   // all that came before a shutdown has been received
 	itemClosed                  // the connection is over

@@ -51,13 +51,26 @@ func parseClose(payload []byte) (code int, reason string, err error) {
 		return 0, "", badFrame("the payload of a close frame is empty or begins with two bytes of status code")
 	}
 	code, reason = int(binary.BigEndian.Uint16(payload)), string(payload[2:])
-	if !sendableCode(code) {
-		return 0, "", badFrame("status code %d must not be sent", code)
-	}
-	if !utf8.ValidString(reason) {
-		return 0, "", badFrame("the reason of a close frame is not UTF-8")
+	if err := checkClose(code, reason); err != nil {
+		return 0, "", err
 	}
 	return code, reason, nil
+}
+
+// maxReason is how many bytes of reason fit a close frame behind its status code.
+const maxReason = MaxControlPayloadLen - 2
+
+// checkClose tells why code or reason must not be in a close frame.
+func checkClose(code int, reason string) error {
+	switch {
+	case !sendableCode(code):
+		return badFrame("status code %d must not be sent", code)
+	case len(reason) > maxReason:
+		return badFrame("the reason of a close frame has at most %d bytes, not %d", maxReason, len(reason))
+	case !utf8.ValidString(reason):
+		return badFrame("the reason of a close frame is not UTF-8")
+	}
+	return nil
 }
 
 // sendableCode tells whether a status code may appear in a close frame (RFC 6455 section 7.4; 1012 to 1014 were

@@ -146,7 +146,11 @@ func (c *WSConnection) refuse(err error) {
 // drain begins the end of the connection because the endpoint ends. On the loop's goroutine.
 func (c *WSConnection) drain() {
 	if c.state.Load()&stateOpen != 0 {
-		_ = c.conn.Quiesce() // fails when it has closed
+		if c.readingPaused() { // what the program does not want to hear yet would be waited for in vain
+			c.deal(item{kind: itemQuiet})
+		} else {
+			_ = c.conn.Quiesce() // fails when it has closed
+		}
 		return
 	}
 	o := c.opening.Load()

@@ -230,17 +230,11 @@ func (c *WSConnection) sendPrepared(m *PreparedMessage) error {
 	if c.conn.IsClient() { // it masks each frame anew (RFC 6455 section 5.3)
 		return c.SendFrame(&WSFrame{IsFinal: true, Opcode: m.opcode, Payload: m.payload})
 	}
-	switch state := c.state.Load(); {
-	case state&(stateClosing|stateEnded) != 0:
-		return api.ErrTransportClosed
-	case state&statePartial != 0:
-		return errPartial
-	}
 	e, err := m.encode(c.variantOf(m))
 	if err != nil {
 		return err
 	}
-	return c.sendError(c.conn.SendEncoded(e.buffer.Block(), e.frame))
+	return c.sendWhole(func() error { return c.conn.SendEncoded(e.buffer.Block(), e.frame) })
 }
 
 // variantOf tells how a message goes to the peer: compressed, if that was agreed on and the message is large enough to be

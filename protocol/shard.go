@@ -18,6 +18,8 @@ type Shard struct {
 	count    atomic.Int64
 	topics   shardTopics
 
+	fragments sync.RWMutex // see WSConnection.sendWhole
+
 	mu       sync.Mutex
 	draining bool
 	ended    Traffic // of the connections that have ended

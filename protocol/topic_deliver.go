@@ -82,7 +82,7 @@ func (s *subscription) deliver(p *publication) bool {
 		switch err := c.sendPrepared(p.message); err {
 		case nil:
 			return true
-		case errQueueFull, errPartial:
+		case ErrBackpressure, errPartial:
 		default:
 			s.lose(err)
 			return false

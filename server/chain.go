@@ -9,12 +9,17 @@ import (
 // Middleware wraps a handler in another.
 type Middleware func(api.Handler) api.Handler
 
-// NewHandlerChain returns base wrapped in mw, the first of which is the outermost. nil middleware is left out.
+// NewHandlerChain returns base wrapped in mw, the first of which is the outermost. nil middleware is left out. If base wants
+// an api.DrainEvent the chain does, whatever it is made of: each mw then gets to see them.
 func NewHandlerChain(base api.Handler, mw ...Middleware) api.Handler {
+	inner := base
 	for i := len(mw) - 1; i >= 0; i-- {
 		if mw[i] != nil {
 			base = mw[i](base)
 		}
+	}
+	if api.HandlesDrain(inner) && !api.HandlesDrain(base) {
+		return api.Around(inner, base.Handle)
 	}
 	return base
 }

@@ -34,6 +34,7 @@ func (s *Server) addStats(stats map[string]any) {
 		"connections.write_timeouts": e.WriteTimeouts,
 		"connections.unsent":         e.UnsentOnClosing,
 		"connections.queue_full":     e.QueueFull,
+		"connections.slow_closed":    e.SlowClosed,
 		"messages.received":          e.Messages,
 		"bytes.received":             e.BytesReceived,
 		"bytes.sent":                 e.BytesSent,
