@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/momentics/hioload-ws/server"
@@ -12,6 +13,8 @@ import (
 // A browser loads a page from the server and talks to the same server over a WebSocket.
 func TestBrowser(t *testing.T) {
 	b := startBrowser(t)
+	elsewhere := httptest.NewServer(http.FileServer(http.Dir("testdata")))
+	defer elsewhere.Close()
 	for _, backend := range backends {
 		t.Run(backend, func(t *testing.T) {
 			addr := serveEcho(t, backend, func(cfg *server.Config) {
@@ -31,6 +34,9 @@ func TestBrowser(t *testing.T) {
 			}
 			page.eval(`socket.close(4321, 'bye')`, nil)
 			page.waitFor(`closed with 4321 "", clean: true`)
+
+			// Others' pages may not: the browser sends their origin, and the server refuses it.
+			b.open(t, elsewhere.URL+"/echo.html?host="+addr).waitFor("closed with 1006")
 		})
 	}
 }
