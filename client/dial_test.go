@@ -197,6 +197,7 @@ func TestOptionErrors(t *testing.T) {
 	for want, o := range map[string]*Options{
 		"MaxMessageSize is -1":                     {MaxMessageSize: -1},
 		"PingInterval is -1ns":                     {PingInterval: -1},
+		"Compression.Level is 10":                  {Compression: &protocol.Compression{Level: 10}},
 		"Header: Upgrade belongs to the handshake": {Header: http.Header{"upgrade": {"x"}}},
 		"Header: Connection belongs":               {Header: http.Header{"Connection": {"x"}}},
 		"Header: Sec-Websocket-Key belongs":        {Header: http.Header{"Sec-WebSocket-Key": {"x"}}},

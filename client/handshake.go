@@ -46,6 +46,9 @@ func (d *dialing) makeRequest() (err error) {
 	if len(d.options.Subprotocols) > 0 {
 		header["Sec-WebSocket-Protocol"] = []string{strings.Join(d.options.Subprotocols, ", ")}
 	}
+	if offer := protocol.OfferDeflate(d.options.Compression); offer != "" {
+		header["Sec-WebSocket-Extensions"] = []string{offer}
+	}
 	if d.options.Jar != nil {
 		for _, cookie := range d.options.Jar.Cookies(d.target.url) {
 			d.request.AddCookie(cookie)
@@ -65,7 +68,7 @@ func (d *dialing) handshake(conn net.Conn) (*protocol.Adoption, error) {
 	if d.options.Jar != nil {
 		d.options.Jar.SetCookies(d.target.url, a.response.Cookies())
 	}
-	subprotocol, err := d.check(a.response)
+	subprotocol, deflate, err := d.check(a.response)
 	if err != nil {
 		a.keepBody()
 		return nil, &HandshakeError{Response: a.response, Reason: err}
@@ -77,6 +80,7 @@ func (d *dialing) handshake(conn net.Conn) (*protocol.Adoption, error) {
 		Rest:         bytes.Clone(a.rest()),
 		MaxMessage:   d.options.MaxMessageSize,
 		Subprotocol:  subprotocol,
+		Deflate:      deflate,
 		PingInterval: d.options.PingInterval,
 	}
 	if d.options.Handler != nil {
@@ -85,14 +89,14 @@ func (d *dialing) handshake(conn net.Conn) (*protocol.Adoption, error) {
 	return adoption, nil
 }
 
-// check tells what is wrong with an answer, or which subprotocol was agreed on.
-func (d *dialing) check(r *http.Response) (subprotocol string, err error) {
+// check tells what is wrong with an answer, or which subprotocol and what compression was agreed on.
+func (d *dialing) check(r *http.Response) (subprotocol string, deflate *protocol.Deflate, err error) {
 	if location := r.Header.Get("Location"); location != "" && r.StatusCode/100 == 3 {
-		return "", fmt.Errorf("redirects are not followed; it is to %.200q", location)
+		return "", nil, fmt.Errorf("redirects are not followed; it is to %.200q", location)
 	}
 	if subprotocol, err = protocol.CheckResponse(r, d.key, d.options.Subprotocols); err != nil {
-		return "", err
+		return "", nil, err
 	}
-	_, err = protocol.AcceptDeflate(r.Header["Sec-Websocket-Extensions"], nil)
-	return subprotocol, err
+	deflate, err = protocol.AcceptDeflate(r.Header["Sec-Websocket-Extensions"], d.options.Compression)
+	return subprotocol, deflate, err
 }

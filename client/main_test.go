@@ -58,7 +58,12 @@ func echo(data any) error {
 // serve starts one of our own servers; handler nil: it echoes.
 func serve(t testing.TB, handler api.Handler) (address string) {
 	t.Helper()
-	config := server.DefaultConfig()
+	return serveWith(t, handler, server.DefaultConfig())
+}
+
+// serveWith is serve with a configuration.
+func serveWith(t testing.TB, handler api.Handler, config *server.Config) (address string) {
+	t.Helper()
 	config.ListenAddr = "127.0.0.1:0"
 	s, err := server.NewServer(config)
 	if err != nil {

@@ -56,9 +56,14 @@ type Options struct {
 	// block. The first of them may come before Dial has returned. nil: messages wait for RecvZeroCopy.
 	Handler api.Handler
 
-	// MaxMessageSize is how many bytes a received message may have; a larger one closes the connection with 1009. 0:
-	// 16 MiB, or no limit with Streaming.
+	// MaxMessageSize is how many bytes a received message may have, once it is expanded if it is compressed; a larger one
+	// closes the connection with 1009. 0: 16 MiB, or no limit with Streaming.
 	MaxMessageSize int64
+
+	// Compression is what is offered to the server for permessage-deflate (RFC 7692); it decides, and may limit it
+	// further. It saves bytes and costs memory and time: protocol.Compression says how much, and bounds it. nil: nothing
+	// is compressed.
+	Compression *protocol.Compression
 
 	// PingInterval is how long the server may be silent before it is sent a ping, again and again; with
 	// WithReadTimeout, which has to be longer, a server that is gone is noticed. In milliseconds, rounded up; it
@@ -84,6 +89,9 @@ func (o *Options) validate() error {
 	}
 	if o.PingInterval < 0 {
 		return badOption("PingInterval is %v", o.PingInterval)
+	}
+	if err := o.Compression.Validate(); err != nil {
+		return fmt.Errorf("client: Options: %w", err)
 	}
 	for name, values := range o.Header {
 		if err := checkHeader(name, values); err != nil {
