@@ -215,26 +215,47 @@ func putHeader(frame []byte, first byte, size int) {
 func (e *encoding) payload(size int) []byte { return e.frame[len(e.frame)-size:] }
 
 // SendPrepared queues a message that many connections get, without a copy where the connection allows that. Otherwise
-// it is as SendFrame for a final frame; besides, a message that was released gives an error that matches
-// api.ErrInvalidArgument.
+// it is as Send; besides, a message that was released gives an error that matches api.ErrInvalidArgument.
 func (c *WSConnection) SendPrepared(m *PreparedMessage) error {
 	if !m.acquire() {
 		return errReleased
 	}
 	defer m.release()
-	return c.sendPrepared(m)
-}
-
-// sendPrepared is SendPrepared for somebody who has a reference to the message.
-func (c *WSConnection) sendPrepared(m *PreparedMessage) error {
-	if c.conn.IsClient() { // it masks each frame anew (RFC 6455 section 5.3)
-		return c.SendFrame(&WSFrame{IsFinal: true, Opcode: m.opcode, Payload: m.payload})
-	}
-	e, err := m.encode(c.variantOf(m))
+	e, err := c.encodingOf(m)
 	if err != nil {
 		return err
 	}
-	return c.sendWhole(func() error { return c.conn.SendEncoded(e.buffer.Block(), e.frame) })
+	return c.sendWhole(func() error { return c.queueEncoding(m, e) })
+}
+
+// sendPublished is SendPrepared on the loop, which holds shard.fragments and a reference to the message.
+func (c *WSConnection) sendPublished(m *PreparedMessage) error {
+	switch state := c.state.Load(); {
+	case state&stateClosing != 0:
+		return api.ErrTransportClosed
+	case state&statePartial != 0:
+		return errPartial
+	}
+	e, err := c.encodingOf(m)
+	if err != nil {
+		return err
+	}
+	return c.sendError(c.queueEncoding(m, e))
+}
+
+// encodingOf returns the frame for a connection; nil for a client, which masks each anew (RFC 6455 section 5.3).
+func (c *WSConnection) encodingOf(m *PreparedMessage) (*encoding, error) {
+	if c.conn.IsClient() {
+		return nil, nil
+	}
+	return m.encode(c.variantOf(m))
+}
+
+func (c *WSConnection) queueEncoding(m *PreparedMessage, e *encoding) error {
+	if e == nil {
+		return c.conn.Send(m.opcode, m.payload)
+	}
+	return c.conn.SendEncoded(e.buffer.Block(), e.frame)
 }
 
 // variantOf tells how a message goes to the peer: compressed, if that was agreed on and the message is large enough to be

@@ -53,6 +53,8 @@ func (d *delivery) cancel() {
 func (d *delivery) run() {
 	defer d.message.release()
 	defer d.cancel()
+	d.shard.fragments.RLock() // nobody begins a message in fragments meanwhile
+	defer d.shard.fragments.RUnlock()
 	t := &d.shard.topics
 	t.deliveries++
 	delivered := int64(0)
@@ -79,7 +81,7 @@ func (s *subscription) deliver(p *publication) bool {
 		return false
 	}
 	if s.backlog == nil && !c.congested() {
-		switch err := c.sendPrepared(p.message); err {
+		switch err := c.sendPublished(p.message); err {
 		case nil:
 			return true
 		case ErrBackpressure, errPartial:
@@ -176,6 +178,8 @@ func (t *topicSet) flushSoon() {
 // flush sends what waits, as far as there is room. On the loop.
 func (t *topicSet) flush() {
 	t.flushing = false
+	t.conn.shard.fragments.RLock()
+	defer t.conn.shard.fragments.RUnlock()
 	for len(t.held) > 0 && t.conn.state.Load()&stateClosing == 0 && !t.conn.congested() {
 		if t.conn.conn.Queued() >= t.conn.shard.loop.HighWater() { // by what the core has not seen yet
 			t.flushSoon()
@@ -187,7 +191,7 @@ func (t *topicSet) flush() {
 
 // sendHeld sends the oldest message that waits. One that finds no room now is too large for this connection.
 func (s *subscription) sendHeld() {
-	if err := s.owner.conn.sendPrepared(s.backlog.at(0).message); err == nil {
+	if err := s.owner.conn.sendPublished(s.backlog.at(0).message); err == nil {
 		s.owner.conn.shard.topics.delivered.Add(1)
 	} else if err != errPartial {
 		s.lose(err)

@@ -566,3 +566,51 @@ func TestPublishBetweenFragments(t *testing.T) {
 		h.expectNoMemory()
 	}
 }
+
+// Messages in fragments that another goroutine sends are never cut into by what is published at the same time.
+func TestPublishBesideFragments(t *testing.T) {
+	const messages = 500
+	h := newHub(t, 1, EndpointConfig{}, loop.Config{})
+	s := h.open(0)
+	s.subscribe("x", WithTopicPolicy(TopicPolicy{Slow: SlowDropOldest, Queue: messages}))
+	var senders sync.WaitGroup
+	senders.Add(2)
+	go func() {
+		defer senders.Done()
+		for range messages {
+			for i, opcode := range []byte{OpcodeBinary, OpcodeContinuation, OpcodeContinuation} {
+				if err := s.SendFrame(&WSFrame{IsFinal: i == 2, Opcode: opcode, Payload: []byte("f")}); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}()
+	go func() {
+		defer senders.Done()
+		for range messages {
+			h.publish("x", "p", 1)
+		}
+	}()
+	fragments, published := 0, 0
+	for fragments+published < 2*messages {
+		var frame [3]byte
+		if _, err := io.ReadFull(s.in, frame[:]); err != nil {
+			t.Fatal(err)
+		}
+		if string(frame[:]) == "\x81\x01p" {
+			published++
+			continue
+		}
+		var rest [6]byte
+		if _, err := io.ReadFull(s.in, rest[:]); err != nil ||
+			string(frame[:])+string(rest[:]) != "\x02\x01f\x00\x01f\x80\x01f" {
+			t.Fatalf("%q, %q, %v", frame, rest, err)
+		}
+		fragments++
+	}
+	senders.Wait()
+	if fragments != messages || published != messages {
+		t.Errorf("%d messages in fragments, %d published", fragments, published)
+	}
+	h.expectNoMemory()
+}
