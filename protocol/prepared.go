@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -13,9 +14,9 @@ import (
 	"github.com/momentics/hioload-ws/internal/loop"
 )
 
-// PreparedMessage is a message for many connections. Its frame is made once for all connections whose loops share a pool
-// of memory, which those of a server do, and sent from where it lies; and compressed once for those whose peers can do with
-// the same window. Methods are safe from any goroutine.
+// PreparedMessage is a message for many connections. Its frame is made once for all connections whose loops share a
+// pool of memory, which those of a server do, and sent from where it lies; and compressed once for those whose peers
+// can do with the same window. Methods are safe from any goroutine.
 type PreparedMessage struct {
 	opcode  byte
 	payload []byte
@@ -258,12 +259,21 @@ func (c *WSConnection) queueEncoding(m *PreparedMessage, e *encoding) error {
 	return c.conn.SendEncoded(e.buffer.Block(), e.frame)
 }
 
-// variantOf tells how a message goes to the peer: compressed, if that was agreed on and the message is large enough to be
-// worth it without context. The peer may take over a context: the core's compressor then starts anew behind such a frame.
+// variantOf tells how a message goes to the peer: compressed, if that was agreed on and the message is large enough
+// to be worth it without context. The peer may take over a context: the core's compressor then starts anew behind
+// such a frame.
 func (c *WSConnection) variantOf(m *PreparedMessage) variant {
 	v := variant{pool: c.shard.loop.Pool()}
-	if bits := c.conn.DeflateBits(); bits > 0 && len(m.payload) >= standaloneMinimum {
-		v.deflate = csrc.DeflateConfig{OutBits: bits}
+	bits := c.conn.DeflateBits()
+	if bits == 0 {
+		return v
+	}
+	level, threshold := 0, 0
+	if config := c.route().config.Compression; config != nil {
+		level, threshold = config.Level, config.Threshold
+	}
+	if len(m.payload) >= cmp.Or(threshold, standaloneMinimum) {
+		v.deflate = csrc.DeflateConfig{OutBits: bits, Level: int8(cmp.Or(level, defaultLevel))}
 	}
 	return v
 }

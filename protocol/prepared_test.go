@@ -179,6 +179,31 @@ func TestPreparedMessageCompressed(t *testing.T) {
 	h.expectNoMemory()
 }
 
+// How a route compresses counts for prepared messages, too.
+func TestPreparedMessageOfARoute(t *testing.T) {
+	h := newHub(t, 1, EndpointConfig{}, loop.Config{})
+	deflate := &Deflate{Level: 6, MemLevel: 8, OutBits: 15, InBits: 15}
+	open := func(config Compression) *subscriber {
+		s := h.adopt(0, Adoption{Deflate: deflate, Route: NewRoute(ignore, RouteConfig{Compression: &config})})
+		s.subscribe("x")
+		return s
+	}
+	eager, idle := open(Compression{Threshold: 10}), open(Compression{Threshold: 5000})
+	best := open(Compression{Level: 9})
+	text := strings.Repeat("a bc abc cab bca acb ", 100)
+	h.publish("x", text, 3)
+	for _, s := range []*subscriber{eager, idle, best} {
+		s.expect(text)
+	}
+	if eager.compressed != 1 || idle.compressed != 0 || best.compressed != 1 {
+		t.Errorf("%d, %d, %d frames were compressed", eager.compressed, idle.compressed, best.compressed)
+	}
+	if got := h.pool.Stats().Gets; got != 3 {
+		t.Errorf("%d frames were made, not one for each level and a plain one", got)
+	}
+	h.expectNoMemory()
+}
+
 func TestPreparedMessageRefuses(t *testing.T) {
 	for what, test := range map[string]struct {
 		opcode  byte

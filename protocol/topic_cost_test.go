@@ -128,8 +128,8 @@ func TestPublishAllocatesNothingPerSubscriber(t *testing.T) {
 	t.Logf("%v allocations", allocations[1])
 }
 
-// BenchmarkPublish is a message to 1,000 subscribers on one loop: what Publish and the loop take of the processor for each
-// message that is delivered, in user's and system time, without what the subscribers' side of the sockets takes.
+// BenchmarkPublish is a message to 1,000 subscribers on one loop: what Publish and the loop take of the processor for
+// each message that is delivered, in user's and system time, without what the subscribers' side of the sockets takes.
 func BenchmarkPublish(b *testing.B) {
 	const subscribers = 1000
 	runtime.LockOSThread()
@@ -153,8 +153,8 @@ func BenchmarkPublish(b *testing.B) {
 	b.ReportMetric(float64(h.loop.Stats().Crossings-crossings)/float64(b.N), "crossings/op")
 }
 
-// BenchmarkPublishWithSlowConsumer is the same with one subscriber more, that takes nothing: how long it takes until all
-// others have been sent a message, of which 99 of 100 are quicker than p99.
+// BenchmarkPublishWithSlowConsumer is the same with one subscriber more, that takes nothing: how long it takes until
+// all others have been sent a message, of which 99 of 100 are quicker than p99.
 func BenchmarkPublishWithSlowConsumer(b *testing.B) {
 	for _, slow := range []struct {
 		name   string
@@ -194,7 +194,8 @@ func threadTime(t testing.TB) time.Duration {
 	t.Helper()
 	const clockThread = 3 // CLOCK_THREAD_CPUTIME_ID
 	var now syscall.Timespec
-	if _, _, errno := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockThread, uintptr(unsafe.Pointer(&now)), 0); errno != 0 {
+	_, _, errno := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockThread, uintptr(unsafe.Pointer(&now)), 0)
+	if errno != 0 {
 		t.Fatal(errno)
 	}
 	return time.Duration(now.Nano())

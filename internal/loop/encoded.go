@@ -7,11 +7,12 @@ import "github.com/momentics/hioload-ws/csrc"
 // IsClient tells whether Upgrade has made the stream a WebSocket's client.
 func (c *Conn) IsClient() bool { return c.state.Load()&isClient != 0 }
 
-// DeflateBits is the base-2 logarithm of the window that the peer has for what it receives compressed: 9 to 15. 0: nothing
-// is compressed (RFC 7692 section 7.1.2).
+// DeflateBits is the base-2 logarithm of the window that the peer has for what it receives compressed: 9 to 15. 0:
+// nothing is compressed (RFC 7692 section 7.1.2).
 func (c *Conn) DeflateBits() uint8 { return uint8(c.state.Load() >> bitsShift) }
 
-// Block is what the bytes lie in, nil when that is Go memory: for Conn.SendEncoded, as long as the Buffer is not released.
+// Block is what the bytes lie in, nil when that is Go memory: for Conn.SendEncoded, as long as the Buffer is not
+// released.
 func (b *Buffer) Block() *csrc.Block { return b.block }
 
 // Deflate compresses a whole message, without context (csrc.DeflateOnce). The first csrc.DeflateHeadroom bytes of the

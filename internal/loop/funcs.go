@@ -19,8 +19,8 @@ type funcs struct {
 	budget int // how many may still be taken in this turn
 }
 
-// funcsATurn is how many functions a turn runs at most. Others wait for the next, which does not wait for anything: whatever
-// they ask for, events are heard meanwhile.
+// funcsATurn is how many functions a turn runs at most. Others wait for the next, which does not wait for anything:
+// whatever they ask for, events are heard meanwhile.
 const funcsATurn = 128
 
 // add queues f. wake is true when the loop does not know of any yet; ok is false when no more are taken.
