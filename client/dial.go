@@ -22,7 +22,8 @@ const userAgent = "hioload-ws"
 // be, ctx.Err() when ctx has ended, context.DeadlineExceeded after Options.HandshakeTimeout, and what package net or
 // crypto/tls say.
 //
-// Once Dial has returned, ctx means nothing to the connection. Whoever gets one has to close it.
+// Once Dial has returned, ctx means nothing to the connection. Whoever gets one has to close it. Dial waits, so it is
+// not for handlers.
 func Dial(ctx context.Context, address string, o *Options) (*Conn, *http.Response, error) {
 	if o == nil {
 		o = new(Options)

@@ -145,7 +145,8 @@ func (l *Loops) Shutdown(ctx context.Context) error {
 }
 
 // Close aborts all connections and ends the loops. A Dial under way fails with [ErrLoopsClosed]. It returns when no
-// handler runs any more, unless a handler calls it: then it only begins. Closing twice is harmless.
+// handler runs any more, unless a handler calls it: then it only begins, except in builds for other processors than
+// amd64 and arm64, which do not know their goroutines; there, write go loops.Close(). Closing twice is harmless.
 func (l *Loops) Close() {
 	for _, one := range l.loops {
 		if one.OnLoop() {
