@@ -21,7 +21,12 @@ import (
 
 func TestEcho(t *testing.T) {
 	address := serve(t, nil)
-	c := dial(t, "ws://"+address+"/chat?x=1", direct(t))
+	o := direct(t)
+	o.Value = 17
+	c := dial(t, "ws://"+address+"/chat?x=1", o)
+	if c.Value() != 17 || c.RemoteAddr().String() != address {
+		t.Errorf("value %v, address %v", c.Value(), c.RemoteAddr())
+	}
 	for _, size := range []int{0, 1, 125, 126, 65535, 65536, 5 << 20} {
 		sent := bytes.Repeat([]byte{byte(size), 'x'}, size/2+1)[:size]
 		frame := &protocol.WSFrame{IsFinal: true, Opcode: protocol.OpcodeBinary, Payload: sent}

@@ -2,7 +2,7 @@
 //
 //	conn, _, err := client.Dial(ctx, "wss://example.com/chat", nil)
 //	...
-//	err = conn.SendFrame(&protocol.WSFrame{IsFinal: true, Opcode: protocol.OpcodeText, Payload: []byte("hello")})
+//	err = conn.Send(protocol.OpcodeText, []byte("hello"))
 //	messages, err := conn.RecvZeroCopy()
 //
 // # Connections and loops
@@ -13,8 +13,8 @@
 // starts when it dials for the first time and never ends; the environment variable HIOLOAD_BACKEND chooses epoll or
 // io_uring for it.
 //
-// With [Options.Handler] messages are given to a handler on the loop, as a server does it; without, they wait for
-// RecvZeroCopy.
+// With [Options.Handler] messages are given to a handler on the loop, as a server does it, protocol.Events for
+// instance; without, they wait for RecvZeroCopy.
 //
 // # What Dial does
 //

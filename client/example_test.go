@@ -23,23 +23,12 @@ func echoServer() (address string, stop func()) {
 		log.Fatal(err)
 	}
 	go func() {
-		err := srv.Run(api.HandlerFunc(func(data any) error {
-			message, ok := data.(api.Buffer)
-			if !ok {
-				return nil
-			}
-			defer message.Release()
-			return send(api.FromContext(api.ContextFromData(data)).(*client.Conn), string(message.Bytes()))
-		}))
-		if err != nil {
+		echo := func(c *protocol.WSConnection, opcode byte, data []byte) { _ = c.Send(opcode, data) }
+		if err := srv.Run(protocol.Events{OnMessage: echo}); err != nil {
 			log.Fatal(err)
 		}
 	}()
 	return srv.Addr().String(), srv.Shutdown
-}
-
-func send(conn *client.Conn, text string) error {
-	return conn.SendFrame(&protocol.WSFrame{IsFinal: true, Opcode: protocol.OpcodeText, Payload: []byte(text)})
 }
 
 // Without a handler, messages wait until they are asked for.
@@ -53,7 +42,7 @@ func ExampleDial() {
 		log.Fatal(err)
 	}
 	defer conn.Close()
-	if err := send(conn, "hello"); err != nil {
+	if err := conn.Send(protocol.OpcodeText, []byte("hello")); err != nil {
 		log.Fatal(err)
 	}
 	messages, err := conn.RecvZeroCopy()
@@ -74,25 +63,25 @@ func ExampleDial_handler() {
 	closed := make(chan struct{})
 	options := &client.Options{
 		Header: http.Header{"Origin": {"http://" + address}},
-		Handler: api.HandlerFunc(func(data any) error {
-			switch data := data.(type) {
-			case api.OpenEvent:
-				return send(data.Conn.(*client.Conn), "hello")
-			case api.Buffer:
-				defer data.Release()
-				fmt.Printf("%s\n", data.Bytes())
-				return api.FromContext(api.ContextFromData(data)).(*client.Conn).Close()
-			case api.CloseEvent:
+		Handler: protocol.Events{
+			OnOpen: func(c *client.Conn, _ *http.Request) { _ = c.Send(protocol.OpcodeText, []byte("hello")) },
+			OnMessage: func(c *client.Conn, _ byte, data []byte) {
+				fmt.Printf("%s\n", data)
+				_ = c.Close()
+			},
+			OnClose: func(_ *client.Conn, code int, _ string) {
+				fmt.Println("closed with", code)
 				close(closed)
-			}
-			return nil
-		}),
+			},
+		},
 	}
 	if _, _, err := client.Dial(context.Background(), "ws://"+address, options); err != nil {
 		log.Fatal(err)
 	}
 	<-closed
-	// Output: hello
+	// Output:
+	// hello
+	// closed with 1000
 }
 
 // A server that refuses says why.
@@ -136,7 +125,7 @@ func ExampleReconnector() {
 		URL:     "ws://" + address,
 		Backoff: client.Backoff{Initial: 100 * time.Millisecond, Max: 10 * time.Second},
 		OnConnect: func(conn *client.Conn, _ *http.Response) {
-			for err := send(conn, "here I am"); err == nil; {
+			for err := conn.Send(protocol.OpcodeText, []byte("here I am")); err == nil; {
 				var messages []api.Buffer
 				messages, err = conn.RecvZeroCopy()
 				for _, message := range messages {

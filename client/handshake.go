@@ -80,6 +80,8 @@ func (d *dialing) handshake(conn net.Conn) (*protocol.Adoption, error) {
 		Rest:         bytes.Clone(a.rest()),
 		MaxMessage:   d.options.MaxMessageSize,
 		Subprotocol:  subprotocol,
+		Remote:       conn.RemoteAddr(),
+		Value:        d.options.Value,
 		Deflate:      deflate,
 		PingInterval: d.options.PingInterval,
 	}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"runtime"
 	"sync"
-	"time"
 
 	"github.com/momentics/hioload-ws/api"
 	"github.com/momentics/hioload-ws/internal/bridge"
@@ -26,46 +25,6 @@ type Loops struct {
 	shards   []*protocol.Shard
 	closing  sync.Once
 	closed   chan struct{}
-}
-
-// LoopsOption changes Loops while NewLoops makes them.
-type LoopsOption func(*loopsConfig)
-
-type loopsConfig struct {
-	loop     loop.Config
-	endpoint protocol.EndpointConfig
-}
-
-// WithBackend has the loops use "epoll" or "io_uring", whatever HIOLOAD_BACKEND says.
-func WithBackend(name string) LoopsOption {
-	return func(c *loopsConfig) { c.loop.Backend = name }
-}
-
-// WithSendLimit sets how many bytes a connection queues at most for a server that does not take them: 64 MiB without
-// it.
-func WithSendLimit(bytes int64) LoopsOption {
-	return func(c *loopsConfig) { c.loop.QueueLimit = uint64(max(bytes, 1)) }
-}
-
-// WithCloseTimeout sets how long a server may take to answer a close frame: 5 s without it.
-func WithCloseTimeout(d time.Duration) LoopsOption {
-	return func(c *loopsConfig) { c.loop.CloseTimeout = d }
-}
-
-// WithReadTimeout closes connections that receive nothing for that long. Without it there is no limit.
-func WithReadTimeout(d time.Duration) LoopsOption {
-	return func(c *loopsConfig) { c.endpoint.ReadTimeout = d }
-}
-
-// WithWriteTimeout aborts connections whose server takes nothing for that long. Without it there is no limit.
-func WithWriteTimeout(d time.Duration) LoopsOption {
-	return func(c *loopsConfig) { c.endpoint.WriteTimeout = d }
-}
-
-// WithReceiveQueue sets how many messages may wait for RecvZeroCopy in each connection before no more are received:
-// 1,024 without it.
-func WithReceiveQueue(messages int) LoopsOption {
-	return func(c *loopsConfig) { c.endpoint.QueueLimit = max(messages, 1) }
 }
 
 const (
@@ -89,6 +48,9 @@ func NewLoops(n int, options ...LoopsOption) (*Loops, error) {
 	}
 	for _, option := range options {
 		option(&config)
+	}
+	if config.err != nil {
+		return nil, config.err
 	}
 	pool, err := loop.NewPool(loop.PoolConfig{})
 	if err != nil {

@@ -91,6 +91,24 @@ func TestLoopsErrors(t *testing.T) {
 	}
 }
 
+func TestLoopsOptionErrors(t *testing.T) {
+	for want, option := range map[string]LoopsOption{
+		"WithSendLimit(0)":      WithSendLimit(0),
+		"WithMarks(5, 5)":       WithMarks(5, 5),
+		"WithMarks(5, 0)":       WithMarks(5, 0),
+		"WithReceiveQueue(-1)":  WithReceiveQueue(-1),
+		"WithCloseTimeout(-1s)": WithCloseTimeout(-time.Second),
+		"WithReadTimeout(0s)":   WithReadTimeout(0),
+		"WithSlowConsumer(9)":   WithSlowConsumer(9),
+		"WithWriteTimeout(0s)":  WithWriteTimeout(0),
+	} {
+		if l, err := NewLoops(1, option, WithSendLimit(1)); l != nil || !errors.Is(err, api.ErrInvalidArgument) ||
+			!says(err, want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
 func TestWithBackend(t *testing.T) {
 	address := serve(t, nil)
 	for _, name := range []string{"epoll", "io_uring"} {
@@ -118,19 +136,26 @@ func mute(t testing.TB) (address string) {
 
 func TestLimits(t *testing.T) {
 	address := mute(t)
-	big := &protocol.WSFrame{IsFinal: true, Opcode: protocol.OpcodeBinary, Payload: make([]byte, 1<<20)}
+	big := make([]byte, 1<<20)
 	fill := func(c *Conn) error {
 		for {
-			if err := c.SendFrame(big); err != nil {
+			if err := c.Send(protocol.OpcodeBinary, big); err != nil {
 				return err
 			}
 		}
 	}
 	t.Run("send limit", func(t *testing.T) {
 		c := dial(t, "ws://"+address, &Options{Proxy: NoProxy, Loops: loops(t, 1, WithSendLimit(8<<20))})
-		if err := fill(c); !errors.Is(err, api.ErrResourceExhausted) {
+		if err := fill(c); !errors.Is(err, protocol.ErrBackpressure) {
 			t.Error(err)
 		}
+	})
+	t.Run("slow consumer", func(t *testing.T) {
+		l := loops(t, 1, WithSendLimit(8<<20), WithSlowConsumer(protocol.SlowConsumerClose),
+			WithCloseTimeout(time.Millisecond))
+		c := dial(t, "ws://"+address, &Options{Proxy: NoProxy, Loops: l})
+		_ = fill(c)
+		await(t, "the end", c.Done())
 	})
 	t.Run("write timeout", func(t *testing.T) {
 		l := loops(t, 1, WithWriteTimeout(20*time.Millisecond))
@@ -188,6 +213,65 @@ func TestPingInterval(t *testing.T) {
 	dial(t, "ws://"+address, o)
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// Sending stops at the limit, goes on when the server has taken enough, and nothing is lost.
+func TestMarks(t *testing.T) {
+	const n, size, high, low = 3000, 10_000, 100_000, 20_000
+	received := make(chan error, 1)
+	begin := make(chan struct{})
+	address := listen(t, func(conn net.Conn) {
+		reader := newReader(conn)
+		request, err := http.ReadRequest(reader)
+		if err == nil {
+			_, err = io.WriteString(conn, accepting(request, ""))
+		}
+		<-begin
+		if err == nil {
+			_, err = io.CopyN(io.Discard, reader, n*(2+2+4+size))
+		}
+		received <- err
+		_, _ = io.Copy(io.Discard, reader)
+	})
+	o := &Options{Proxy: NoProxy, Loops: loops(t, 1, WithSendLimit(high), WithMarks(high, low))}
+	sent, stops := 0, 0
+	var once sync.Once
+	send := func(c *Conn) {
+		for ; sent < n; sent++ {
+			if err := c.Send(protocol.OpcodeBinary, make([]byte, size)); err != nil {
+				if !errors.Is(err, protocol.ErrBackpressure) {
+					t.Error(err)
+				}
+				stops++
+				once.Do(func() { close(begin) })
+				return
+			}
+			if c.Buffered() > high+size {
+				t.Errorf("%d bytes are buffered", c.Buffered())
+			}
+		}
+	}
+	o.Handler = protocol.Events{
+		OnOpen: func(c *Conn, _ *http.Request) { send(c) },
+		OnDrain: func(c *Conn) {
+			if c.Buffered() > low {
+				t.Errorf("%d bytes are buffered after draining", c.Buffered())
+			}
+			send(c)
+		},
+	}
+	dial(t, "ws://"+address, o)
+	if err := <-received; err != nil {
+		t.Error(err)
+	}
+	done := make(chan struct{})
+	if err := o.Loops.loops[0].Do(func() { close(done) }); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the loop", done)
+	if sent != n || stops == 0 {
+		t.Errorf("%d messages of %d were sent, %d stops", sent, n, stops)
 	}
 }
 

@@ -52,17 +52,21 @@ type Options struct {
 	// Loops are the loops that the connection lives on. nil: those of the process.
 	Loops *Loops
 
-	// Handler gets an api.OpenEvent, the messages as api.Buffer, and an api.CloseEvent, on the loop, where it must not
-	// block. The first of them may come before Dial has returned. nil: messages wait for RecvZeroCopy.
+	// Value is what the connection's Value returns from the beginning.
+	Value any
+
+	// Handler gets an api.OpenEvent, the messages as api.Buffer, and an api.CloseEvent, on the loop, where it must
+	// not block; protocol.Events is one with a function for each. The first of them may come before Dial has
+	// returned. nil: messages wait for RecvZeroCopy.
 	Handler api.Handler
 
-	// MaxMessageSize is how many bytes a received message may have, once it is expanded if it is compressed; a larger one
-	// closes the connection with 1009. 0: 16 MiB, or no limit with Streaming.
+	// MaxMessageSize is how many bytes a received message may have, once it is expanded if it is compressed; a larger
+	// one closes the connection with 1009. 0: 16 MiB, or no limit with Streaming.
 	MaxMessageSize int64
 
 	// Compression is what is offered to the server for permessage-deflate (RFC 7692); it decides, and may limit it
-	// further. It saves bytes and costs memory and time: protocol.Compression says how much, and bounds it. nil: nothing
-	// is compressed.
+	// further. It saves bytes and costs memory and time: protocol.Compression says how much, and bounds it. nil:
+	// nothing is compressed.
 	Compression *protocol.Compression
 
 	// PingInterval is how long the server may be silent before it is sent a ping, again and again; with
