@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -89,13 +90,20 @@ func explicit(scheme, host string) string {
 	return name
 }
 
-// Accept checks the request of an opening handshake for a connection on a route; nil: the endpoint's own. On success the
-// connection counts as open: the client is to be sent the response, and a given to Adopt, or to Cancel. header is added
-// to the response; a line of the route's takes precedence. An error is a *HandshakeError. Any goroutine.
-func (e *Endpoint) Accept(r *http.Request, route *Route, header http.Header) (a Adoption, response []byte, err error) {
-	err = checkHandshake(r)
-	if err == nil {
-		a, response, err = e.accept(r, route, header)
+// UpgradeRequest is the request of an opening handshake that has come over net/http.
+type UpgradeRequest struct {
+	Request *http.Request
+	Route   *Route      // nil: the endpoint's own
+	Header  http.Header // added to the response, where the route has no line of that name
+	From    *HandOver   // what the connection has been so far; nil: none of the endpoint's
+}
+
+// Accept checks the request of an opening handshake. On success the connection counts as open: the client is to be sent the
+// response, and a given to Adopt, or to Cancel; the endpoint is not drained before. An error is a *HandshakeError. Any
+// goroutine.
+func (e *Endpoint) Accept(u UpgradeRequest) (a Adoption, response []byte, err error) {
+	if err = checkHandshake(u.Request); err == nil {
+		a, response, err = e.acceptPlain(&u)
 	}
 	if err != nil {
 		e.countRefusal(err.(*HandshakeError))
@@ -103,20 +111,52 @@ func (e *Endpoint) Accept(r *http.Request, route *Route, header http.Header) (a 
 	return a, response, err
 }
 
-// accept is Accept for a request that is well-formed.
-func (e *Endpoint) accept(r *http.Request, route *Route, header http.Header) (Adoption, []byte, error) {
+// acceptPlain is Accept for a request that is well-formed.
+func (e *Endpoint) acceptPlain(u *UpgradeRequest) (Adoption, []byte, error) {
+	var client netip.Addr
+	if u.From == nil { // else it is counted already
+		if client = clientAddr(u.Request.RemoteAddr); !e.addresses.enter(client) {
+			e.crowded.Add(1)
+			return Adoption{}, nil, errCrowded
+		}
+	}
+	route := u.Route
 	if route == nil {
 		route = &e.own
 	}
+	a, response, err := e.accept(u.Request, route, u.From, u.Header)
+	if err != nil {
+		e.addresses.leave(client)
+		return Adoption{}, nil, err
+	}
+	if u.From != nil {
+		client, u.From.client = u.From.client, netip.Addr{}
+	}
+	a.admitted, a.client = true, client
+	e.live.Add(1)
+	return a, response, nil
+}
+
+// Cancel takes back what Accept has counted.
+func (e *Endpoint) Cancel(a Adoption) {
+	e.opened.Add(-1)
+	e.active.Add(-1)
+	e.addresses.leave(a.client)
+	e.live.Add(-1)
+	e.checkDrained()
+}
+
+// accept decides on a request that is well-formed, and counts the connection. from and header are as in UpgradeRequest.
+func (e *Endpoint) accept(r *http.Request, route *Route, from *HandOver, header http.Header) (Adoption, []byte, error) {
 	config := &route.config
 	if config.CheckOrigin != nil && !config.CheckOrigin(r) {
 		return Adoption{}, nil, refuse(http.StatusForbidden, "the request comes from a place that is not allowed")
 	}
 	extensions, deflate, err := NegotiateDeflate(r.Header["Sec-Websocket-Extensions"], config.Compression)
 	if err != nil {
-		return Adoption{}, nil, refuse(http.StatusBadRequest, err.Error())
+		return Adoption{}, nil, refuse(http.StatusBadRequest, "header Sec-WebSocket-Extensions is malformed")
 	}
-	if err := e.admit(); err != nil {
+	if err := e.admit(from); err != nil {
 		return Adoption{}, nil, err
 	}
 	a := Adoption{
@@ -125,26 +165,8 @@ func (e *Endpoint) accept(r *http.Request, route *Route, header http.Header) (Ad
 		Subprotocol: chooseSubprotocol(config.Subprotocols, r.Header["Sec-Websocket-Protocol"]),
 		MaxMessage:  config.MaxMessage,
 		Deflate:     deflate,
-		admitted:    true,
 	}
 	return a, a.response(extensions, config.Header, header), nil
-}
-
-// Cancel takes back what Accept has counted.
-func (e *Endpoint) Cancel(a Adoption) {
-	if a.admitted {
-		e.opened.Add(-1)
-		e.active.Add(-1)
-	}
-}
-
-// countRefusal counts a handshake that was not accepted.
-func (e *Endpoint) countRefusal(refusal *HandshakeError) {
-	if refusal.Status == http.StatusServiceUnavailable {
-		e.rejected.Add(1)
-	} else {
-		e.refused.Add(1)
-	}
 }
 
 // chooseSubprotocol returns the first of ours that the client's header lines name, "" if there is none.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -29,7 +30,8 @@ type Adoption struct {
 	// PingInterval is how long the peer may be silent before it is sent a ping; 0: the endpoint's, if it has one.
 	PingInterval time.Duration
 
-	admitted bool // by Endpoint.Accept
+	admitted bool       // by Endpoint.Accept
+	client   netip.Addr // counted; not valid: it is not
 }
 
 var errTooMany = fmt.Errorf("protocol: too many connections: %w", api.ErrResourceExhausted)
@@ -40,9 +42,9 @@ var errTooMany = fmt.Errorf("protocol: too many connections: %w", api.ErrResourc
 // their goroutines (other processors than amd64 and arm64) it must not be called on it.
 func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
 	if !a.admitted {
-		if err := s.endpoint.admit(); err != nil {
+		if err := s.endpoint.admit(nil); err != nil {
 			_ = syscall.Close(fd)
-			if s.endpoint.draining.Load() {
+			if err == errDraining {
 				return nil, api.ErrTransportClosed
 			}
 			return nil, errTooMany
@@ -53,6 +55,9 @@ func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
 	c.keep(&a)
 	c.state.Store(stateOpen)
 	s.link()
+	if a.admitted {
+		s.endpoint.live.Add(-1) // now that c is
+	}
 	result := make(chan error, 1)
 	adopt := func() {
 		err := s.attach(c, fd, a)
@@ -69,6 +74,7 @@ func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
 	if err := <-result; err != nil {
 		_ = syscall.Close(fd)
 		s.endpoint.active.Add(-1)
+		s.endpoint.addresses.leave(a.client)
 		s.unlink(c, csrc.StreamStats{})
 		s.gone()
 		return nil, c.sendError(err)
@@ -113,6 +119,9 @@ func (c *WSConnection) keep(a *Adoption) {
 	}
 	if a.Value != nil {
 		c.SetValue(a.Value)
+	}
+	if a.client.IsValid() && c.shard.endpoint.addresses.limit > 0 {
+		c.extension().client = a.client
 	}
 }
 

@@ -101,6 +101,7 @@ func (c *WSConnection) closed(ev *csrc.Event) {
 	if ev.Kind != 0 {
 		e.unsent.Add(1)
 	}
+	e.addresses.leave(c.extension().client)
 	c.extension().end(final, code, string(ev.Bytes())) // whoever waits for the end finds it counted
 	c.leaveTopics()
 	c.shard.unlink(c, final)

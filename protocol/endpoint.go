@@ -22,6 +22,11 @@ type EndpointConfig struct {
 	SlowConsumer     SlowConsumerPolicy
 	MaxConnections   int64 // connections open at a time; a handshake beyond is refused with 503. 0: no limit
 
+	MaxHandshakes  int // under way on the loops at a time; one more is refused with 503. 0: no limit
+	HandshakeRate  int // per second; beyond, they are refused with 503 and Retry-After. 0: no limit
+	HandshakeBurst int // how many may come at once, at least 1
+	MaxPerClient   int // connections of one address (IPv6: a /64); beyond: 429. 0: no limit
+
 	Route RouteConfig // of the endpoint's own route
 
 	// Match chooses the route of a connection by its first request, whatever that asks for; nil (the route): the
@@ -42,6 +47,10 @@ type EndpointStats struct {
 	Opened          int64 // handshakes completed so far
 	Refused         int64 // handshakes refused for what they were
 	Rejected        int64 // connections refused because there were too many, or during shutdown
+	Handshakes      int64 // under way on the loops now
+	Excess          int64 // of those rejected: beyond MaxHandshakes
+	Hurried         int64 // of those rejected: beyond HandshakeRate
+	Crowded         int64 // of those rejected: beyond MaxPerClient
 	Messages        int64 // messages received
 	HandlerErrors   int64 // errors that handlers returned
 	HandlerPanics   int64 // panics of handlers, recovered by middleware or not
@@ -62,6 +71,7 @@ type Endpoint struct {
 	wrapping atomic.Pointer[wrapping]
 	shards   []*Shard
 	topics   topicIndex
+	admission
 
 	active, plain                                                atomic.Int64
 	opened, handedOver, refused, rejected, handlerErrors, panics atomic.Int64
@@ -78,7 +88,10 @@ type Endpoint struct {
 // NewEndpoint returns an endpoint without shards. SetHandler has to be called before the first connection comes.
 func NewEndpoint(config EndpointConfig) *Endpoint {
 	config.Topics = config.Topics.complete()
-	return &Endpoint{config: config, own: Route{config: config.Route}, drained: make(chan struct{})}
+	e := &Endpoint{config: config, own: Route{config: config.Route}, drained: make(chan struct{})}
+	e.addresses.limit = config.MaxPerClient
+	e.rate.setRate(config.HandshakeRate, config.HandshakeBurst)
+	return e
 }
 
 // Stats returns the counters.
@@ -90,6 +103,10 @@ func (e *Endpoint) Stats() EndpointStats {
 		Opened:          e.opened.Load(),
 		Refused:         e.refused.Load(),
 		Rejected:        e.rejected.Load(),
+		Handshakes:      e.handshakes.Load(),
+		Excess:          e.excess.Load(),
+		Hurried:         e.hurried.Load(),
+		Crowded:         e.crowded.Load(),
 		HandlerErrors:   e.handlerErrors.Load(),
 		HandlerPanics:   e.panics.Load(),
 		ReadTimeouts:    e.readTimeouts.Load(),
@@ -133,20 +150,6 @@ func (e *Endpoint) checkDrained() {
 	if e.draining.Load() && e.live.Load() == 0 && !e.emptied.Swap(true) {
 		close(e.drained)
 	}
-}
-
-// admit counts a connection whose handshake is good, unless there is no room for it.
-func (e *Endpoint) admit() error {
-	if e.draining.Load() {
-		return refuse(http.StatusServiceUnavailable, "the server is shutting down")
-	}
-	n := e.active.Add(1)
-	if limit := e.config.MaxConnections; limit > 0 && n+e.plain.Load() > limit {
-		e.active.Add(-1)
-		return refuse(http.StatusServiceUnavailable, "too many connections")
-	}
-	e.opened.Add(1)
-	return nil
 }
 
 // report logs something about a handler, unless the same was logged just now.

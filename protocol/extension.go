@@ -3,6 +3,7 @@ package protocol
 import (
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -14,7 +15,8 @@ import (
 type extension struct {
 	handler     atomic.Pointer[handlerBox] // SetHandler
 	topics      atomic.Pointer[topicSet]   // Subscribe
-	subprotocol string                     // set before anybody else sees it
+	subprotocol string                     // set before anybody else sees it, as client is
+	client      netip.Addr                 // counted by addresses; not valid: it is not
 	room        atomic.Pointer[room]       // Write, NextWriter; nil: nobody has waited
 
 	mu      sync.Mutex

@@ -18,11 +18,13 @@ type HandOver struct {
 	Remote   netip.AddrPort // the client
 
 	endpoint *Endpoint
+	client   netip.Addr // counted; not valid: it is not
 }
 
 // Done tells the endpoint that the connection has ended, or has become something else. It is called exactly once.
 func (h *HandOver) Done() {
 	h.endpoint.plain.Add(-1)
+	h.endpoint.addresses.leave(h.client)
 	h.endpoint.live.Add(-1)
 	h.endpoint.checkDrained()
 }
@@ -42,7 +44,7 @@ func (c *WSConnection) handOver(o *opening, received []byte) {
 func (c *WSConnection) leave(o *opening) {
 	e := c.shard.endpoint
 	if !e.admitPlain() {
-		c.refuse(refuse(http.StatusServiceUnavailable, "too many connections"))
+		c.refuse(errFull)
 		return
 	}
 	next := &HandOver{Received: o.received, Remote: o.remote, endpoint: e}
@@ -50,10 +52,12 @@ func (c *WSConnection) leave(o *opening) {
 	if next.FD, err = netfd.Dup(int(o.fd)); err != nil {
 		next.Done()
 		e.report(slog.LevelWarn, "handing a connection over", err.Error(), "error", err)
-		c.refuse(refuse(http.StatusServiceUnavailable, "too many connections"))
+		c.refuse(errFull)
 		return
 	}
 	e.handedOver.Add(1)
+	e.decided(o)
+	next.client, o.client = o.client, netip.Addr{}
 	o.refused, o.received = true, nil // nothing is left to be said on this loop
 	_ = c.conn.Abort(false)
 	e.config.TakeOver(next)
@@ -65,15 +69,4 @@ func (e *Endpoint) match(r *http.Request) *Route {
 		return &e.own
 	}
 	return e.config.Match(r)
-}
-
-// admitPlain counts a connection that is about to be handed over, unless there are too many.
-func (e *Endpoint) admitPlain() bool {
-	n := e.plain.Add(1)
-	if limit := e.config.MaxConnections; limit > 0 && n+e.active.Load() > limit {
-		e.plain.Add(-1)
-		return false
-	}
-	e.live.Add(1)
-	return true
 }

@@ -59,13 +59,13 @@ func (e *HandshakeError) header() http.Header {
 		header.Set("Upgrade", "websocket")
 		header.Set("Connection", "Upgrade")
 		header.Set("Sec-WebSocket-Version", "13")
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		header.Set("Retry-After", "1") // in seconds: no rate is below one a second
 	case http.StatusMethodNotAllowed:
 		header.Set("Allow", http.MethodGet)
 	}
 	return header
 }
-
-func refuse(status int, reason string) error { return &HandshakeError{Status: status, Reason: reason} }
 
 // HandshakeComplete tells whether received holds a whole request head: whether an empty line is in it. Bytes before
 // from, less the three that an end of head may reach back, are known not to complete one.

@@ -8,7 +8,7 @@ import (
 	"github.com/momentics/hioload-ws/csrc"
 )
 
-// partingTime is how long a shutdown waits for a client that was refused to read why and hang up.
+// partingTime is how long a client that was refused has to read why and hang up, in a shutdown or where there are too many.
 const partingTime = 200 * time.Millisecond
 
 // opening is a connection's state during its opening handshake. At 80 bytes it is not in the allocator's class of
@@ -17,7 +17,10 @@ type opening struct {
 	fd       int32
 	refused  bool // an answer that says no is on its way, or the connection is somebody else's
 	leaving  bool // it is to be handed over when its loop has delivered what it has received
+	underway bool // it counts as a handshake under way
 	remote   netip.AddrPort
+	client   netip.Addr    // remote, if it is counted by addresses
+	excess   error         // why it is not let in; nil: it is
 	received []byte        // the request so far, if it did not come in one piece
 	request  *http.Request // since the handshake is done
 	route    *Route        // likewise; nil: the endpoint's own
@@ -25,7 +28,12 @@ type opening struct {
 
 // awaitRequest bounds the time that the handshake may take, unless it is over already. It runs on the loop.
 func (c *WSConnection) awaitRequest() {
-	if o := c.opening.Load(); o != nil && c.state.Load()&stateOpen == 0 && !o.refused && !o.leaving {
+	o := c.opening.Load()
+	switch {
+	case o == nil || c.state.Load()&stateOpen != 0 || o.refused || o.leaving:
+	case o.excess != nil:
+		c.sendOff(o)
+	default:
 		_ = c.conn.SetDeadline(csrc.DeadlineOnce, c.shard.endpoint.config.HandshakeTimeout)
 	}
 }
@@ -38,6 +46,8 @@ func (c *WSConnection) handshakeEvent(ev *csrc.Event) {
 		c.opening.Store(nil)
 		c.setState(stateClosing|stateEnded, true)
 		final, _ := c.conn.Stats() // can still be read while this event is handled
+		c.shard.endpoint.decided(o)
+		c.shard.endpoint.addresses.leave(o.client)
 		c.shard.unlink(c, final)
 		c.shard.gone()
 	case o.refused:
@@ -52,14 +62,23 @@ func (c *WSConnection) handshakeEvent(ev *csrc.Event) {
 		case csrc.EvQuiet: // an end that has come before is the next reader's to see
 			c.leave(o)
 		}
+	case o.excess != nil:
+		c.sendOff(o)
 	case ev.Type == csrc.EvData:
 		c.receiveHandshake(o, ev.Bytes())
 	case ev.Type == csrc.EvTimeout:
 		c.refuse(refuse(http.StatusRequestTimeout, "the request took too long"))
 	case ev.Type == csrc.EvEnd:
+		c.shard.endpoint.decided(o)
 		o.refused = true
 		_ = c.conn.Close(0, "") // fails when it has closed
 	}
+}
+
+// sendOff refuses a connection that is one too many before it has said a word, and gives it little time to leave.
+func (c *WSConnection) sendOff(o *opening) {
+	c.refuse(o.excess)
+	_ = c.conn.SetDeadline(csrc.DeadlineOnce, partingTime) // fails when it has closed
 }
 
 // receiveHandshake takes in a part of the request, and answers it when it is whole.
@@ -96,7 +115,7 @@ func (c *WSConnection) receiveHandshake(o *opening, data []byte) {
 		c.refuse(err)
 		return
 	}
-	a, response, err := c.shard.endpoint.accept(request, route, nil)
+	a, response, err := c.shard.endpoint.accept(request, route, nil, nil)
 	if err != nil {
 		c.refuse(err)
 		return
@@ -106,8 +125,10 @@ func (c *WSConnection) receiveHandshake(o *opening, data []byte) {
 
 // accept completes the handshake. rest is what the client has sent behind it.
 func (c *WSConnection) accept(o *opening, a *Adoption, response, rest []byte) {
+	c.shard.endpoint.decided(o)
 	o.request, o.route = a.Request, a.Route
 	o.received = nil
+	a.client, o.client = o.client, netip.Addr{}
 	c.keep(a)
 	c.setState(stateOpen, true)
 	err := c.conn.Send(0, response)
@@ -138,6 +159,7 @@ func (c *WSConnection) refuse(err error) {
 	refusal := err.(*HandshakeError)
 	c.shard.endpoint.countRefusal(refusal)
 	o := c.opening.Load()
+	c.shard.endpoint.decided(o)
 	o.refused, o.received = true, nil
 	_ = c.conn.Send(0, refusal.Response()) // fails when it has closed
 	_ = c.conn.Close(0, "")
@@ -158,7 +180,7 @@ func (c *WSConnection) drain() {
 		return
 	}
 	if !o.refused {
-		c.refuse(refuse(http.StatusServiceUnavailable, "the server is shutting down"))
+		c.refuse(errDraining)
 	} else { // perhaps before it was attached, when nobody heard
 		_ = c.conn.Close(0, "")
 	}

@@ -45,10 +45,14 @@ func (s *Shard) Len() int64 { return s.count.Load() }
 // From this call on the descriptor belongs to the shard, also when it fails. Any goroutine.
 func (s *Shard) Serve(fd int, remote netip.AddrPort) error {
 	c := &WSConnection{shard: s}
-	c.opening.Store(&opening{fd: int32(fd), remote: remote})
+	o := &opening{fd: int32(fd), remote: remote}
+	s.endpoint.enter(o)
+	c.opening.Store(o)
 	s.link()
 	if err := s.loop.Attach(&c.conn, (*target)(c), fd, true); err != nil {
 		_ = syscall.Close(fd)
+		s.endpoint.decided(o)
+		s.endpoint.addresses.leave(o.client)
 		s.unlink(c, csrc.StreamStats{})
 		s.gone()
 		return err

@@ -104,6 +104,41 @@ type Config struct {
 	// the one in Host. See also AnyOrigin [nil].
 	CheckOrigin func(*http.Request) bool
 
+	// MaxMessageSize is how many bytes a received message may have, up to 1 GiB. One that would be larger closes its
+	// connection with 1009 before memory is taken for it [16777216].
+	MaxMessageSize int
+
+	// SendLimit is how many unsent bytes a connection may have, up to 1 TiB: what is sent beyond is refused with an error
+	// [67108864].
+	SendLimit int64
+
+	// HighWater is how many unsent bytes of a connection stop reading from it, up to 1 GiB, and LowWater how few let it go
+	// on: a peer that sends and does not read is held up [1048576, or SendLimit if that is less; a quarter of HighWater].
+	HighWater, LowWater int
+
+	// PingInterval is how long a peer may be silent before it is pinged; 0: it never is. With a ReadTimeout of more than
+	// that, connections are closed whose peers do not answer, and others stay open [0].
+	PingInterval time.Duration
+
+	// HandshakeTimeout is how long a client may take for the head of its request, however it comes; it is answered with
+	// 408 then, or, behind other requests, the connection is closed [10 s].
+	HandshakeTimeout time.Duration
+
+	// CloseTimeout is how long a peer may take to answer a close frame, as long as nothing moves [5 s].
+	CloseTimeout time.Duration
+
+	// MaxHandshakes is how many connections that have not sent a request yet may be there at a time; one more is refused
+	// with 503 at once. 0: no limit [0].
+	MaxHandshakes int
+
+	// HandshakeRate is how many WebSockets may be opened per second, and HandshakeBurst how many of them at once; others
+	// are refused with 503 and Retry-After. 0: no limit [0; HandshakeRate].
+	HandshakeRate, HandshakeBurst int
+
+	// MaxConnectionsPerIP is how many connections an address may have open at a time, HTTP included; one more is refused
+	// with 429. An IPv6 network with a prefix of 64 bits counts as one address. 0: no limit [0].
+	MaxConnectionsPerIP int
+
 	// Topics bounds what subscriptions and publications may cost [the values that protocol.TopicLimits names].
 	Topics protocol.TopicLimits
 
@@ -123,6 +158,11 @@ func DefaultConfig() *Config {
 		ExecutorWorkers: runtime.NumCPU(),
 		AffinityScope:   api.ScopeThread,
 		ShutdownTimeout: 30 * time.Second,
+
+		MaxMessageSize:   16 << 20,
+		SendLimit:        64 << 20,
+		HandshakeTimeout: 10 * time.Second,
+		CloseTimeout:     5 * time.Second,
 	}
 }
 
@@ -138,13 +178,30 @@ func (c *Config) complete() {
 		{&c.BatchSize, &d.BatchSize},
 		{&c.ReactorRing, &d.ReactorRing},
 		{&c.ExecutorWorkers, &d.ExecutorWorkers},
+		{&c.MaxMessageSize, &d.MaxMessageSize},
+		{&c.HandshakeBurst, &c.HandshakeRate},
 	} {
 		if *field.value == 0 {
 			*field.value = *field.otherwise
 		}
 	}
-	if c.ShutdownTimeout == 0 {
-		c.ShutdownTimeout = d.ShutdownTimeout
+	if c.SendLimit == 0 {
+		c.SendLimit = d.SendLimit
+	}
+	if c.HighWater == 0 {
+		c.HighWater = int(min(defaultHighWater, c.SendLimit))
+	}
+	if c.LowWater == 0 {
+		c.LowWater = max(c.HighWater/4, 1)
+	}
+	for _, field := range []struct{ value, otherwise *time.Duration }{
+		{&c.ShutdownTimeout, &d.ShutdownTimeout},
+		{&c.HandshakeTimeout, &d.HandshakeTimeout},
+		{&c.CloseTimeout, &d.CloseTimeout},
+	} {
+		if *field.value == 0 {
+			*field.value = *field.otherwise
+		}
 	}
 }
 
@@ -156,6 +213,10 @@ const (
 	minRing     = 64
 	maxRing     = 65536
 	maxWorkers  = 1 << 16
+	maxBytes    = 1 << 30
+
+	defaultHighWater = 1 << 20
+
 	maxSpin     = time.Millisecond
 	maxBusyPoll = 10 * time.Millisecond
 )
@@ -173,6 +234,14 @@ func (c *Config) validate() error {
 		{"ReactorRing", c.ReactorRing, 1, maxRing},
 		{"ExecutorWorkers", c.ExecutorWorkers, 1, maxWorkers},
 		{"MaxConnections", c.MaxConnections, 0, 1 << 30},
+		{"MaxMessageSize", c.MaxMessageSize, 1, maxBytes},
+		{"SendLimit", int(c.SendLimit), 2, 1 << 40},
+		{"HighWater", c.HighWater, 2, int(min(c.SendLimit, maxBytes))},
+		{"LowWater", c.LowWater, 1, c.HighWater - 1},
+		{"MaxHandshakes", c.MaxHandshakes, 0, 1 << 30},
+		{"HandshakeRate", c.HandshakeRate, 0, 1 << 30},
+		{"HandshakeBurst", c.HandshakeBurst, 0, 1 << 30},
+		{"MaxConnectionsPerIP", c.MaxConnectionsPerIP, 0, 1 << 30},
 		{"AffinityScope", int(c.AffinityScope), int(api.ScopeProcess), int(api.ScopeGoroutine)},
 	} {
 		if field.value < field.low || field.value > field.high {
@@ -187,6 +256,9 @@ func (c *Config) validate() error {
 		{"ReadTimeout", c.ReadTimeout, math.MaxInt64},
 		{"WriteTimeout", c.WriteTimeout, math.MaxInt64},
 		{"ShutdownTimeout", c.ShutdownTimeout, math.MaxInt64},
+		{"PingInterval", c.PingInterval, math.MaxInt64},
+		{"HandshakeTimeout", c.HandshakeTimeout, math.MaxInt64},
+		{"CloseTimeout", c.CloseTimeout, math.MaxInt64},
 		{"Spin", c.Spin, maxSpin},
 		{"BusyPoll", c.BusyPoll, maxBusyPoll},
 	} {
@@ -261,6 +333,18 @@ func (c *Config) settings() map[string]any {
 		"config.busy_poll":        c.BusyPoll,
 		"config.huge_pages":       c.HugePages,
 		"config.subprotocols":     c.Subprotocols,
-		"config.topics":           fmt.Sprintf("%+v", c.Topics),
+
+		"config.max_message_size":       c.MaxMessageSize,
+		"config.send_limit":             c.SendLimit,
+		"config.high_water":             c.HighWater,
+		"config.low_water":              c.LowWater,
+		"config.ping_interval":          c.PingInterval,
+		"config.handshake_timeout":      c.HandshakeTimeout,
+		"config.close_timeout":          c.CloseTimeout,
+		"config.max_handshakes":         c.MaxHandshakes,
+		"config.handshake_rate":         c.HandshakeRate,
+		"config.handshake_burst":        c.HandshakeBurst,
+		"config.max_connections_per_ip": c.MaxConnectionsPerIP,
+		"config.topics":                 fmt.Sprintf("%+v", c.Topics),
 	}
 }

@@ -29,7 +29,10 @@
 //	connections.active                   open now
 //	connections.opened                   handshakes completed so far
 //	connections.refused                  handshakes refused (4xx, 505)
-//	connections.rejected                 refused with 503: too many, or shutting down
+//	connections.rejected                 refused with 503 or 429: too many, or shutting down
+//	connections.per_ip                   of these: beyond Config.MaxConnectionsPerIP
+//	handshakes.excess, handshakes.rate   of these: beyond Config.MaxHandshakes, beyond Config.HandshakeRate
+//	handshakes.active                    connections that have not sent their first request yet
 //	connections.read_timeouts            closed because nothing came for Config.ReadTimeout
 //	connections.write_timeouts           aborted because the peer took nothing for Config.WriteTimeout
 //	connections.unsent                   ended with bytes that could not be sent

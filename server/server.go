@@ -25,12 +25,8 @@ var (
 	ErrNotRunning = errors.New("server: is not running yet")
 )
 
-// Times that are not configurable.
-const (
-	handshakeTimeout = 10 * time.Second
-	closeTimeout     = 5 * time.Second // how long a peer may take to answer a close frame
-	abortTimeout     = time.Second     // how long Shutdown waits for what it has aborted
-)
+// abortTimeout is how long Shutdown waits for what it has aborted.
+const abortTimeout = time.Second
 
 // phase is where a server is in its life, which only goes forward.
 type phase int

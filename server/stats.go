@@ -25,6 +25,10 @@ func (s *Server) addStats(stats map[string]any) {
 	for key, value := range map[string]int64{
 		"connections.active":         e.Active,
 		"connections.opened":         e.Opened,
+		"connections.per_ip":         e.Crowded,
+		"handshakes.active":          e.Handshakes,
+		"handshakes.excess":          e.Excess,
+		"handshakes.rate":            e.Hurried,
 		"http.active":                e.Plain,
 		"http.connections":           e.HandedOver,
 		"http.requests":              s.web.requests.Load(),

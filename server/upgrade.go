@@ -69,7 +69,11 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, route *protocol
 		return nil, ErrServerClosed
 	}
 	r = r.WithContext(context.WithoutCancel(r.Context()))
-	accepted, response, err := s.endpoint.Accept(r, route, w.Header())
+	ask := protocol.UpgradeRequest{Request: r, Route: route, Header: w.Header()}
+	if own, ok := r.Context().Value(webConnKey{}).(*webConn); ok && own.web == s.web {
+		ask.From = own.handOver
+	}
+	accepted, response, err := s.endpoint.Accept(ask)
 	if err != nil {
 		err.(http.Handler).ServeHTTP(w, r)
 		return nil, err
@@ -93,7 +97,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, route *protocol
 
 // answer sends the response and returns a descriptor to go on with.
 func (s *Server) answer(conn net.Conn, response []byte, a *protocol.Adoption) (fd int, err error) {
-	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(s.config.HandshakeTimeout)); err != nil {
 		return -1, err
 	}
 	if _, err := conn.Write(response); err != nil {

@@ -378,3 +378,11 @@ func TestUpgradesLeaveNothing(t *testing.T) {
 		t.Errorf("%d connections have been opened", n)
 	}
 }
+
+// serveHTTP serves h with a plain http.Server until the test ends.
+func serveHTTP(t *testing.T, h http.Handler) net.Addr {
+	t.Helper()
+	web := httptest.NewServer(h)
+	t.Cleanup(web.Close)
+	return web.Listener.Addr()
+}

@@ -38,11 +38,14 @@ func newWeb(cfg *Config, h http.Handler) *web {
 			w.requests.Add(1)
 			h.ServeHTTP(rw, r)
 		}),
-		ReadHeaderTimeout: handshakeTimeout,
+		ReadHeaderTimeout: cfg.HandshakeTimeout,
 		IdleTimeout:       keepAlive,
 		MaxHeaderBytes:    protocol.MaxHandshakeSize,
 		ConnState:         w.changed,
-		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, webConnKey{}, c)
+		},
+		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}
 	return w
 }
@@ -51,7 +54,7 @@ func newWeb(cfg *Config, h http.Handler) *web {
 func (w *web) takeOver(h *protocol.HandOver) { go w.admit(h) }
 
 func (w *web) admit(h *protocol.HandOver) {
-	conn, err := newWebConn(h)
+	conn, err := newWebConn(w, h)
 	if err != nil {
 		slog.Warn("handing a connection over to net/http", "remote", h.Remote.String(), "error", err)
 		return
@@ -110,9 +113,13 @@ func (w *web) shutdown(ctx context.Context) <-chan struct{} {
 // abort closes all connections.
 func (w *web) abort() { _ = w.server.Close() }
 
+// webConnKey is the context key of the *webConn that a request has come over.
+type webConnKey struct{}
+
 // webConn is a connection that a loop has received the beginning of.
 type webConn struct {
 	*net.TCPConn
+	web      *web
 	handOver *protocol.HandOver
 	remote   net.Addr
 	received []byte // not read yet; what follows is in the socket
@@ -120,7 +127,7 @@ type webConn struct {
 }
 
 // newWebConn takes the connection over. When it fails, that is the end of it.
-func newWebConn(h *protocol.HandOver) (*webConn, error) {
+func newWebConn(w *web, h *protocol.HandOver) (*webConn, error) {
 	conn, err := netfd.NewConn(h.FD)
 	if err != nil {
 		h.Done()
@@ -133,6 +140,7 @@ func newWebConn(h *protocol.HandOver) (*webConn, error) {
 	}
 	return &webConn{
 		TCPConn:  tcp,
+		web:      w,
 		handOver: h,
 		remote:   net.TCPAddrFromAddrPort(h.Remote),
 		received: h.Received,
