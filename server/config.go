@@ -87,7 +87,9 @@ type Config struct {
 	HugePages bool
 
 	// HTTP serves the ordinary HTTP requests that come to the port and match no pattern given to Handle, over package
-	// net/http. nil: they are answered with 404, or with 426 on a server that has no patterns either [nil].
+	// net/http, and counts for MaxConnections. Heads have HandshakeTimeout, waiting connections two minutes; what bounds a
+	// body is up to the handler (http.MaxBytesReader, http.ResponseController). nil: they are answered with 404, or with
+	// 426 on a server that has no patterns either [nil].
 	HTTP http.Handler
 
 	// Compression is what the server agrees to where a client offers permessage-deflate (RFC 7692), which most browsers

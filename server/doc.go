@@ -16,6 +16,12 @@
 // WithExecutorWorkers): then on its workers, in order for each connection. A handler on a loop must not block, because
 // every other connection of that loop waits for it.
 //
+// # Routes and HTTP
+//
+// Handle and HandleWebSocket give patterns handlers of their own; Config.HTTP has the rest of the ordinary requests. These
+// are served by net/http, on goroutines of their own. WebSocket and Upgrade open WebSockets behind routers and middleware
+// of net/http, in this server or any other; NewUpgrader returns a server that does nothing else.
+//
 // # Stats
 //
 // GetControl().Stats() shows, next to what users and middleware put there, these keys (int64 where nothing else is said):
