@@ -19,7 +19,7 @@ type Adoption struct {
 	Request    *http.Request // of the handshake; for the handler of the api.OpenEvent
 	Rest       []byte        // what the peer has sent behind its part of the handshake; not to be changed any more
 	MaxMessage int64         // bytes of a received message; 0: the loop's limit, or none when Streamed
-	Streamed   bool          // messages come in pieces
+	Streamed   bool          // messages come in pieces, for NextReader, and no handler gets them
 	Deflate    *Deflate      // what the handshake has agreed on for permessage-deflate; nil: nothing is compressed
 
 	Route       *Route   // nil: the endpoint's own
@@ -53,7 +53,7 @@ func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
 	c := &WSConnection{shard: s}
 	c.opening.Store(&opening{request: a.Request, route: a.Route})
 	c.keep(&a)
-	c.state.Store(stateOpen)
+	c.setState(stateOpen, true)
 	s.link()
 	if a.admitted {
 		s.endpoint.live.Add(-1) // now that c is
@@ -111,6 +111,9 @@ func (a *Adoption) upgrade() loop.UpgradeConfig {
 
 // keep notes what outlives the handshake, for the few connections that have such things.
 func (c *WSConnection) keep(a *Adoption) {
+	if a.Streamed {
+		c.setState(stateStreamed, true)
+	}
 	if a.Subprotocol != "" {
 		c.extension().subprotocol = a.Subprotocol
 	}

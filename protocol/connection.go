@@ -25,11 +25,12 @@ type WSConnection struct {
 
 // Bits of WSConnection.state.
 const (
-	stateOpen    = 1 << iota // the handshake is done
-	stateClosing             // our close frame is queued: nothing may be sent any more
-	statePartial             // a fragmented message is being sent
-	stateEnded               // the connection is over
-	stateCounted             // ... and its traffic is in its shard's sum; guarded by shard.mu
+	stateOpen     = 1 << iota // the handshake is done
+	stateClosing              // our close frame is queued: nothing may be sent any more
+	statePartial              // a fragmented message is being sent
+	stateEnded                // the connection is over
+	stateCounted              // ... and its traffic is in its shard's sum; guarded by shard.mu
+	stateStreamed             // messages come in pieces, for NextReader
 )
 
 // setState sets or clears a bit and tells whether that changed anything.
@@ -99,7 +100,7 @@ func (c *WSConnection) GetStats() map[string]int64 {
 
 // SetHandler gives the messages of this connection, from the next one on, to h alone: not to the server's handler, and
 // not through its middleware. With nil they wait for RecvZeroCopy. Open and close events go where they always go. A
-// RecvZeroCopy that waits returns what has come by now.
+// RecvZeroCopy that waits returns what has come by now. Messages of a connection that streams them go to NextReader.
 func (c *WSConnection) SetHandler(h api.Handler) { c.extension().setHandler(h) }
 
 // RecvZeroCopy waits for at least one message and returns all that have come, for a connection whose messages no handler
@@ -111,6 +112,9 @@ func (c *WSConnection) RecvZeroCopy() ([]api.Buffer, error) {
 	if c.shard.loop.OnLoop() {
 		return nil, errOnLoop
 	}
+	if c.state.Load()&stateStreamed != 0 {
+		return nil, errStreamed
+	}
 	return c.extension().receive(c)
 }
 
@@ -118,8 +122,11 @@ func (c *WSConnection) RecvZeroCopy() ([]api.Buffer, error) {
 // returns.
 func (c *WSConnection) Transport() api.Transport { return transport{c} }
 
-// target returns the handler that messages go to; nil: they wait for RecvZeroCopy.
+// target returns the handler that messages go to; nil: they wait for RecvZeroCopy or NextReader.
 func (c *WSConnection) target() api.Handler {
+	if c.state.Load()&stateStreamed != 0 {
+		return nil
+	}
 	if x := c.extra.Load(); x != nil {
 		if own := x.handler.Load(); own != nil {
 			return own.Handler

@@ -23,7 +23,12 @@ func (t *target) HandleEvent(ev *csrc.Event) {
 	switch ev.Type {
 	case csrc.EvMessage:
 		c.message(ev)
+	case csrc.EvPong:
+		c.ponged(ev.Bytes())
 	case csrc.EvEnd:
+		if c.target() == nil {
+			c.extension().noteEnd(int(ev.Flags))
+		}
 		c.deal(item{kind: itemEnd})
 	case csrc.EvQuiet:
 		c.deal(item{kind: itemQuiet})
@@ -38,8 +43,19 @@ func (t *target) HandleEvent(ev *csrc.Event) {
 
 // message passes a message on to whoever takes it.
 func (c *WSConnection) message(ev *csrc.Event) {
-	c.shard.messages.Add(1)
-	it := item{kind: itemMessage, buffer: c.shard.loop.Lend(ev, c.messageContext(ev.Kind)), size: int(ev.Len)}
+	if ev.Flags&csrc.More == 0 {
+		c.shard.messages.Add(1)
+	}
+	if c.state.Load()&stateStreamed != 0 {
+		c.piece(ev)
+		return
+	}
+	it := item{
+		kind:   itemMessage,
+		buffer: c.shard.loop.Lend(ev, c.messageContext(ev.Kind)),
+		size:   int(ev.Len),
+		opcode: ev.Kind,
+	}
 	if c.shard.endpoint.config.Executor == nil {
 		c.run(it)
 		return
@@ -132,7 +148,7 @@ func (c *WSConnection) run(it item) {
 		if h := c.target(); h != nil {
 			c.handle(h, it.buffer)
 		} else {
-			c.extension().addMessage(c, item{kind: itemMessage, buffer: it.buffer, size: it.size})
+			c.extension().addMessage(c, item{kind: itemMessage, buffer: it.buffer, size: it.size, opcode: it.opcode})
 		}
 	case itemDrain:
 		if c.shard.endpoint.config.Executor != nil {

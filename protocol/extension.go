@@ -27,15 +27,18 @@ type extension struct {
 	code    int
 	reason  string
 
-	tasks     fifo // for a worker of the executor
-	working   bool // a worker has been asked for and is not done with tasks
-	inbox     fifo // messages for RecvZeroCopy
-	exhausted bool // nothing more will come to the inbox
-	consuming bool // RecvZeroCopy has returned messages and not been called again
-	full      bool // reading is stopped because too much waits
-	paused    bool // reading is stopped because PauseReading was called
-	draining  bool // an itemDrain is among the tasks
-	farewell  int  // status code to close with when the inbox has been dealt with; -1: none
+	tasks     fifo           // for a worker of the executor
+	working   bool           // a worker has been asked for and is not done with tasks
+	inbox     fifo           // messages for RecvZeroCopy
+	exhausted bool           // nothing more will come to the inbox
+	consuming bool           // RecvZeroCopy has returned messages and not been called again
+	full      bool           // reading is stopped because too much waits
+	paused    bool           // reading is stopped because PauseReading was called
+	draining  bool           // an itemDrain is among the tasks
+	peerCode  int            // status code of the peer's end, when it has told of one; 0: not yet
+	reader    *messageReader // NextReader
+	pings     *pings         // Ping
+	farewell  int            // status code to close with when the inbox has been dealt with; -1: none
 
 	value  any      // SetValue
 	remote net.Addr // RemoteAddr; nil: not kept
@@ -153,6 +156,13 @@ func (x *extension) balance(c *WSConnection) {
 	case x.full && waiting <= limit/2 && bytes <= waitingBytes/2:
 		_ = x.setReading(c, false, x.paused)
 	}
+}
+
+// noteEnd notes the status code that the peer has ended with.
+func (x *extension) noteEnd(code int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.peerCode = code
 }
 
 // exhaust notes that all messages there will ever be have come to the inbox.

@@ -11,6 +11,8 @@ type item struct {
 	buffer *loop.Buffer // itemMessage
 	block  *csrc.Block  // itemMessage: what its bytes lie in, with a reference that outlives the handler; or nil
 	size   int          // itemMessage: its bytes
+	more   bool         // itemMessage: it is a piece of a message, not the last
+	opcode byte         // itemMessage
 }
 
 type itemKind uint8

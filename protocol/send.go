@@ -18,6 +18,7 @@ var ErrBackpressure = fmt.Errorf("protocol: the peer takes too little: unsent ou
 var (
 	errHandled  = fmt.Errorf("protocol: a handler takes the messages: %w", api.ErrNotSupported)
 	errOnLoop   = fmt.Errorf("protocol: waiting on the loop's own goroutine: %w", api.ErrNotSupported)
+	errStreamed = fmt.Errorf("protocol: messages of this connection come in pieces: %w", api.ErrNotSupported)
 	errPartial  = badFrame("the fragmented message under way has to be finished first")
 	errFragment = badFrame("a continuation frame without a message to continue")
 )
@@ -69,6 +70,9 @@ func (c *WSConnection) sendWhole(send func() error) error {
 func (c *WSConnection) beginPartial(send func() error) error {
 	c.shard.fragments.Lock()
 	defer c.shard.fragments.Unlock()
+	if c.state.Load()&(stateClosing|stateEnded) != 0 {
+		return api.ErrTransportClosed
+	}
 	if !c.setState(statePartial, true) {
 		return errPartial
 	}
