@@ -120,6 +120,14 @@ func (w *WebSocket) WantClosed(code int) {
 	}
 }
 
+// DrainedAndClosed is WantClosed for one that may get any number of messages before.
+func (w *WebSocket) DrainedAndClosed(code int) {
+	w.t.Helper()
+	for range w.messages {
+	}
+	w.WantClosed(code)
+}
+
 // Close says goodbye, and waits for the server's.
 func (w *WebSocket) Close() {
 	w.t.Helper()
