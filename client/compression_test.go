@@ -18,7 +18,8 @@ func TestCompression(t *testing.T) {
 		"the server": {server: &protocol.Compression{}},
 		"both":       {&protocol.Compression{}, &protocol.Compression{}},
 		"small windows": {
-			&protocol.Compression{Level: 1, ClientBits: 9, ServerBits: 10}, &protocol.Compression{Level: 9, ClientBits: 12},
+			&protocol.Compression{Level: 1, ClientBits: 9, ServerBits: 10},
+			&protocol.Compression{Level: 9, ClientBits: 12},
 		},
 		"no takeover": {
 			&protocol.Compression{ServerNoContextTakeover: true}, &protocol.Compression{ClientNoContextTakeover: true},
@@ -38,7 +39,8 @@ func TestCompression(t *testing.T) {
 				total += int64(size)
 			}
 			sent, received := conn.GetStats()["bytes_sent"], conn.GetStats()["bytes_received"]
-			if compressed := sent < total/10 && received < total/10; compressed != (c.client != nil && c.server != nil) {
+			compressed := sent < total/10 && received < total/10
+			if compressed != (c.client != nil && c.server != nil) {
 				t.Errorf("%d bytes took %d to send and %d to receive", total, sent, received)
 			}
 		})

@@ -82,6 +82,7 @@ func (d *dialing) handshake(conn net.Conn) (*protocol.Adoption, error) {
 		Subprotocol:  subprotocol,
 		Remote:       conn.RemoteAddr(),
 		Value:        d.options.Value,
+		Streamed:     d.options.Streaming,
 		Deflate:      deflate,
 		PingInterval: d.options.PingInterval,
 	}

@@ -60,6 +60,10 @@ type Options struct {
 	// returned. nil: messages wait for RecvZeroCopy.
 	Handler api.Handler
 
+	// Streaming has messages come in pieces while they arrive, for NextReader: they may be larger than memory.
+	// Handler gets open and close events only. Without it NextReader works, too, and returns whole messages.
+	Streaming bool
+
 	// MaxMessageSize is how many bytes a received message may have, once it is expanded if it is compressed; a larger
 	// one closes the connection with 1009. 0: 16 MiB, or no limit with Streaming.
 	MaxMessageSize int64

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/protocol"
 )
 
 // Reconnector keeps a connection to a server: it dials, and dials again when the connection has ended or could not be
@@ -27,7 +28,8 @@ type Reconnector struct {
 	// what has to be said anew is said here. nil: nothing is called.
 	OnConnect func(c *Conn, r *http.Response)
 
-	// OnRetry is called before each wait with what has gone wrong, the error of Dial or an *[EndError], and how long
+	// OnRetry is called before each wait with what has gone wrong, the error of Dial or a
+	// *protocol.CloseError,, and how long
 	// the wait will be. nil: nothing is called.
 	OnRetry func(err error, wait time.Duration)
 
@@ -36,17 +38,6 @@ type Reconnector struct {
 
 	current atomic.Pointer[Conn]
 	clock   clock
-}
-
-// EndError is why a Reconnector dials again: the connection that it had has ended.
-type EndError struct {
-	Code   int    // as protocol.WSConnection.CloseStatus has it
-	Reason string // likewise
-}
-
-// Error tells both.
-func (e *EndError) Error() string {
-	return fmt.Sprintf("client: the connection has ended with %d %q", e.Code, e.Reason)
 }
 
 // clock is what a Reconnector knows of time and chance.
@@ -146,5 +137,5 @@ func (r *Reconnector) use(ctx context.Context, c *Conn, response *http.Response)
 	}
 	<-c.Done()
 	code, reason := c.CloseStatus()
-	return &EndError{code, reason}
+	return &protocol.CloseError{Code: code, Reason: reason}
 }

@@ -194,8 +194,8 @@ func TestReconnects(t *testing.T) {
 		t.Errorf("waited at most %v, want %v", s.waits, want)
 	}
 	for _, err := range ends {
-		var end *EndError
-		if !errors.As(err, &end) || end.Code != 4001 || end.Reason != "bye" || !says(err, `ended with 4001 "bye"`) {
+		var end *protocol.CloseError
+		if !errors.As(err, &end) || end.Code != 4001 || end.Reason != "bye" {
 			t.Errorf("ended with %v", err)
 		}
 	}
