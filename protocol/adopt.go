@@ -51,7 +51,11 @@ func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
 		}
 	}
 	c := &WSConnection{shard: s}
-	c.opening.Store(&opening{request: a.Request, route: a.Route})
+	o := &opening{request: a.Request, route: a.Route}
+	if a.admitted {
+		o.remote, _ = netip.ParseAddrPort(a.Request.RemoteAddr) // a Unix socket has none
+	}
+	c.opening.Store(o)
 	c.keep(&a)
 	c.setState(stateOpen, true)
 	s.link()

@@ -189,20 +189,32 @@ func TestMaxMessageSize(t *testing.T) {
 	c.expectClose(protocol.CloseMessageTooBig)
 }
 
+// What goes beyond SendLimit is refused, and, by choice, the connection closed.
 func TestSendLimit(t *testing.T) {
-	cfg := local()
-	cfg.SendLimit = 1 << 20
-	opened := make(chan *protocol.WSConnection, 1)
-	s := start(t, cfg, opens(opened, api.HandlerFunc(echo)))
-	dial(t, s.Addr()) // and does not read
-	conn := <-opened
-	var err error
-	sent := 0
-	for ; err == nil && sent < 100; sent++ {
-		err = conn.SendFrame(&protocol.WSFrame{IsFinal: true, Opcode: protocol.OpcodeBinary, Payload: make([]byte, 1<<19)})
-	}
-	if !errors.Is(err, api.ErrResourceExhausted) {
-		t.Errorf("after %d messages of 512 KiB: %v", sent, err)
+	for _, policy := range []protocol.SlowConsumerPolicy{protocol.SlowConsumerRefuse, protocol.SlowConsumerClose} {
+		cfg := local()
+		cfg.SendLimit = 1 << 20
+		cfg.SlowConsumer = policy
+		opened := make(chan *protocol.WSConnection, 1)
+		s := start(t, cfg, opens(opened, api.HandlerFunc(echo)))
+		c := dial(t, s.Addr()) // and does not read
+		conn := <-opened
+		var err error
+		sent := 0
+		for ; err == nil && sent < 100; sent++ {
+			err = conn.Send(protocol.OpcodeBinary, make([]byte, 1<<19))
+		}
+		if !errors.Is(err, protocol.ErrBackpressure) {
+			t.Errorf("after %d messages of 512 KiB: %v", sent, err)
+		}
+		for range sent - 1 {
+			c.expect(protocol.OpcodeBinary, make([]byte, 1<<19))
+		}
+		if policy == protocol.SlowConsumerClose {
+			c.expectClose(protocol.ClosePolicyViolation)
+		} else {
+			c.speak("still there")
+		}
 	}
 }
 

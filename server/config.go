@@ -114,6 +114,10 @@ type Config struct {
 	// [67108864].
 	SendLimit int64
 
+	// SlowConsumer says what becomes of a connection that something could not be sent to because of SendLimit
+	// [protocol.SlowConsumerRefuse: it goes on].
+	SlowConsumer protocol.SlowConsumerPolicy
+
 	// HighWater is how many unsent bytes of a connection stop reading from it, up to 1 GiB, and LowWater how few let it go
 	// on: a peer that sends and does not read is held up [1048576, or SendLimit if that is less; a quarter of HighWater].
 	HighWater, LowWater int
@@ -240,6 +244,7 @@ func (c *Config) validate() error {
 		{"SendLimit", int(c.SendLimit), 2, 1 << 40},
 		{"HighWater", c.HighWater, 2, int(min(c.SendLimit, maxBytes))},
 		{"LowWater", c.LowWater, 1, c.HighWater - 1},
+		{"SlowConsumer", int(c.SlowConsumer), 0, int(protocol.SlowConsumerClose)},
 		{"MaxHandshakes", c.MaxHandshakes, 0, 1 << 30},
 		{"HandshakeRate", c.HandshakeRate, 0, 1 << 30},
 		{"HandshakeBurst", c.HandshakeBurst, 0, 1 << 30},
@@ -338,6 +343,7 @@ func (c *Config) settings() map[string]any {
 
 		"config.max_message_size":       c.MaxMessageSize,
 		"config.send_limit":             c.SendLimit,
+		"config.slow_consumer":          c.SlowConsumer,
 		"config.high_water":             c.HighWater,
 		"config.low_water":              c.LowWater,
 		"config.ping_interval":          c.PingInterval,

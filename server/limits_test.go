@@ -96,6 +96,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"SendLimit is 1,":                func(c *Config) { c.SendLimit = 1 },
 		"HighWater is 101, not 2 to 100": func(c *Config) { c.SendLimit, c.HighWater = 100, 101 },
 		"LowWater is 100, not 1 to 99":   func(c *Config) { c.HighWater, c.LowWater = 100, 100 },
+		"SlowConsumer is 2":              func(c *Config) { c.SlowConsumer = 2 },
 		"PingInterval is -1s":            func(c *Config) { c.PingInterval = -time.Second },
 		"HandshakeTimeout is -1s":        func(c *Config) { c.HandshakeTimeout = -time.Second },
 		"CloseTimeout is -1s":            func(c *Config) { c.CloseTimeout = -time.Second },

@@ -78,6 +78,7 @@ func (s *Server) build() error {
 		ReadTimeout:      s.config.ReadTimeout,
 		WriteTimeout:     s.config.WriteTimeout,
 		PingInterval:     s.config.PingInterval,
+		SlowConsumer:     s.config.SlowConsumer,
 		MaxConnections:   int64(s.config.MaxConnections),
 		MaxHandshakes:    s.config.MaxHandshakes,
 		HandshakeRate:    s.config.HandshakeRate,

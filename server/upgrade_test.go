@@ -278,7 +278,11 @@ func TestUpgradeElsewhere(t *testing.T) {
 		r = r.WithContext(context.WithValue(r.Context(), key{}, "user"))
 		conn, err := s.Upgrade(w, r, api.HandlerFunc(func(data any) error {
 			if event, ok := data.(api.OpenEvent); ok {
-				seen <- event.Conn.(*protocol.WSConnection).Request()
+				conn := event.Conn.(*protocol.WSConnection)
+				if got := conn.RemoteAddr().String(); got != conn.Request().RemoteAddr {
+					t.Errorf("the remote address is %s, not %s", got, conn.Request().RemoteAddr)
+				}
+				seen <- conn.Request()
 			}
 			return echo(data)
 		}), WithSubprotocols("v1"))
