@@ -32,8 +32,11 @@ type RouteConfig struct {
 	Compression *Compression
 
 	// MaxMessage is how many bytes a received message may have, compressed ones once they are expanded; 0: the loop's
-	// limit.
+	// limit, or none when Streamed.
 	MaxMessage int64
+
+	// Streamed has messages received in pieces, with WSConnection.NextReader; no handler gets them.
+	Streamed bool
 }
 
 // Validate tells what is wrong with it; errors match api.ErrInvalidArgument.
@@ -164,6 +167,7 @@ func (e *Endpoint) accept(r *http.Request, route *Route, from *HandOver, header 
 		Route:       route,
 		Subprotocol: chooseSubprotocol(config.Subprotocols, r.Header["Sec-Websocket-Protocol"]),
 		MaxMessage:  config.MaxMessage,
+		Streamed:    config.Streamed,
 		Deflate:     deflate,
 	}
 	return a, a.response(extensions, config.Header, header), nil

@@ -110,6 +110,10 @@ type Config struct {
 	// connection with 1009 before memory is taken for it [16777216].
 	MaxMessageSize int
 
+	// Streaming has messages received in pieces, however long they are, with WSConnection.NextReader; the handler gets open
+	// and close events only, and MaxMessageSize is no limit. See also WithStreaming, for some of the routes [false].
+	Streaming bool
+
 	// SendLimit is how many unsent bytes a connection may have, up to 1 TiB: what is sent beyond is refused with an error
 	// [67108864].
 	SendLimit int64
@@ -342,6 +346,7 @@ func (c *Config) settings() map[string]any {
 		"config.subprotocols":     c.Subprotocols,
 
 		"config.max_message_size":       c.MaxMessageSize,
+		"config.streaming":              c.Streaming,
 		"config.send_limit":             c.SendLimit,
 		"config.slow_consumer":          c.SlowConsumer,
 		"config.high_water":             c.HighWater,

@@ -91,6 +91,9 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 				t.Errorf("one peer took %d bytes of memory", grown)
 			}
 			t.Logf("stalled after %d bytes of %d; memory %d -> %d", stalled, sent, before, reserved(s))
+			if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil { // that of the last write may have passed
+				t.Fatal(err)
+			}
 			c.goodbye()
 		})
 	}

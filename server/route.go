@@ -35,6 +35,13 @@ func WithMaxMessageSize(bytes int) RouteOption {
 	return func(c *protocol.RouteConfig) { c.MaxMessage = int64(bytes) }
 }
 
+// WithStreaming has messages of any length received in pieces, with WSConnection.NextReader on a goroutine that is begun
+// at the api.OpenEvent, say; the route's handler gets open and close events only. WithMaxMessageSize then bounds what
+// NextReader gives out, Config.MaxMessageSize does not.
+func WithStreaming() RouteOption {
+	return func(c *protocol.RouteConfig) { c.Streamed = true }
+}
+
 // AnyOrigin is a Config.CheckOrigin that lets pages of any site connect, with the cookies of whoever looks at them.
 func AnyOrigin(*http.Request) bool { return true }
 
@@ -51,6 +58,7 @@ func (c *Config) routeConfig() protocol.RouteConfig {
 		Subprotocols: c.Subprotocols,
 		CheckOrigin:  orSameOrigin(c.CheckOrigin),
 		Compression:  c.Compression,
+		Streamed:     c.Streaming,
 	}
 }
 
