@@ -30,6 +30,9 @@ type client struct {
 	t    testing.TB
 	conn net.Conn
 	in   *bufio.Reader
+
+	// inflate decompresses the payloads of frames with RSV1 (RFC 7692); nil: there must be none.
+	inflate func(payload []byte) ([]byte, error)
 }
 
 // request is a good opening handshake; keyed by the example of RFC 6455 section 1.2.
@@ -131,7 +134,8 @@ func (c *client) next() (frame, error) {
 	if _, err := io.ReadFull(c.in, head[:]); err != nil {
 		return frame{}, err
 	}
-	if head[0]&0x70 != 0 || head[1]&0x80 != 0 {
+	compressed := head[0]&0x40 != 0
+	if head[0]&0x30 != 0 || compressed && c.inflate == nil || head[1]&0x80 != 0 {
 		return frame{}, fmt.Errorf("reserved bits or mask in a server's frame: % x", head)
 	}
 	size := uint64(head[1])
@@ -145,6 +149,9 @@ func (c *client) next() (frame, error) {
 	}
 	f := frame{fin: head[0]&0x80 != 0, opcode: head[0] & 0x0f, payload: make([]byte, size)}
 	_, err := io.ReadFull(c.in, f.payload)
+	if err == nil && compressed {
+		f.payload, err = c.inflate(f.payload)
+	}
 	return f, err
 }
 

@@ -11,7 +11,7 @@ import (
 // coder asks for context takeover both ways or neither way.
 var coderLibrary = library{
 	name:  "coder/websocket",
-	modes: []*deflate{nil},
+	modes: []*deflate{nil, {}, {serverTakeover: true, clientTakeover: true}},
 	dial: func(ctx context.Context, url string, d *deflate) (peer, error) {
 		conn, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{CompressionMode: coderMode(d)})
 		if err != nil {

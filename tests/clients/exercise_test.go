@@ -11,8 +11,12 @@ import (
 )
 
 // exercise has connections to a server that echoes go through what they have to do.
-func exercise(t *testing.T, dial func(ctx context.Context) (peer, error)) {
-	t.Run("sizes", func(t *testing.T) { echoesSizes(t, dialled(t, dial)) })
+func exercise(t *testing.T, d *deflate, dial func(ctx context.Context) (peer, error)) {
+	largest := 10_000_000
+	if d != nil {
+		largest = 300_000 // for the sake of time: some of these compressors are slow
+	}
+	t.Run("sizes", func(t *testing.T) { echoesSizes(t, dialled(t, dial), largest) })
 	t.Run("fragments", func(t *testing.T) { echoesFragments(t, dialled(t, dial)) })
 	t.Run("ping", func(t *testing.T) { answersPings(t, dialled(t, dial)) })
 	t.Run("pipelining", func(t *testing.T) { echoesInOrder(t, dialled(t, dial)) })
@@ -65,8 +69,8 @@ func noise(n int) []byte {
 	return b
 }
 
-func echoesSizes(t *testing.T, p peer) {
-	for _, size := range []int{0, 1, 125, 126, 127, 511, 512, 4096, 65535, 65536, 1_000_000, 10_000_000} {
+func echoesSizes(t *testing.T, p peer, largest int) {
+	for _, size := range []int{0, 1, 125, 126, 127, 511, 512, 4096, 65535, 65536, largest} {
 		if err := roundTrip(p, true, prose(size)); err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +158,7 @@ func closesWhenAsked(t *testing.T, dial func(ctx context.Context) (peer, error))
 }
 
 func echoesOnMany(t *testing.T, dial func(ctx context.Context) (peer, error)) {
-	const count = 50
+	const count = 30
 	var peers []peer
 	for i := 0; i < count; i++ {
 		peers = append(peers, dialled(t, dial))

@@ -12,7 +12,7 @@ import (
 // gorilla compresses each message for itself and knows no parameters.
 var gorillaLibrary = library{
 	name:  "gorilla/websocket",
-	modes: []*deflate{nil},
+	modes: []*deflate{nil, {}},
 	dial: func(ctx context.Context, url string, d *deflate) (peer, error) {
 		dialer := websocket.Dialer{EnableCompression: d != nil}
 		conn, response, err := dialer.DialContext(ctx, url, nil)

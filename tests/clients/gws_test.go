@@ -14,6 +14,11 @@ var gwsLibrary = library{
 	name: "gws",
 	modes: []*deflate{
 		nil,
+		{},
+		{serverTakeover: true},
+		{clientTakeover: true},
+		{serverTakeover: true, clientTakeover: true},
+		{serverTakeover: true, clientTakeover: true, serverBits: 10, clientBits: 11},
 	},
 	dial: func(_ context.Context, url string, d *deflate) (peer, error) {
 		g := &gwsPeer{inbox: newInbox()}

@@ -20,6 +20,7 @@ func serve(t *testing.T, d *deflate) (url string, ends <-chan closed) {
 	t.Helper()
 	cfg := server.DefaultConfig()
 	cfg.ListenAddr = "127.0.0.1:0"
+	cfg.Compression = compression(d)
 	s, err := server.NewServer(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -36,6 +37,19 @@ func serve(t *testing.T, d *deflate) (url string, ends <-chan closed) {
 	return "ws://" + s.Addr().String() + "/", endings
 }
 
+// compression is what d asks for of our side.
+func compression(d *deflate) *protocol.Compression {
+	if d == nil {
+		return nil
+	}
+	return &protocol.Compression{
+		ServerBits:              d.serverBits,
+		ClientBits:              d.clientBits,
+		ServerNoContextTakeover: !d.serverTakeover,
+		ClientNoContextTakeover: !d.clientTakeover,
+	}
+}
+
 // answer is the server's handler.
 func answer(data any, endings chan<- closed) error {
 	switch event := data.(type) {
@@ -45,12 +59,10 @@ func answer(data any, endings chan<- closed) error {
 	case api.Buffer:
 		defer event.Release()
 		c := api.FromContext(api.ContextFromData(data)).(*protocol.WSConnection)
-		frame := protocol.WSFrame{IsFinal: true, Opcode: protocol.MessageOpcode(data), Payload: event.Bytes()}
-		if code, reason, ok := asGoodbye(frame.Payload); ok {
-			frame.Opcode = protocol.OpcodeClose
-			frame.Payload = append([]byte{byte(code >> 8), byte(code)}, reason...)
+		if code, reason, ok := asGoodbye(event.Bytes()); ok {
+			return c.CloseWith(code, reason)
 		}
-		return c.SendFrame(&frame)
+		return c.Send(protocol.MessageOpcode(data), event.Bytes())
 	}
 	return nil
 }
@@ -61,7 +73,7 @@ func TestClients(t *testing.T) {
 		for _, d := range lib.modes {
 			t.Run(lib.name+"/"+d.String(), func(t *testing.T) {
 				url, _ := serve(t, d)
-				exercise(t, func(ctx context.Context) (peer, error) { return lib.dial(ctx, url, d) })
+				exercise(t, d, func(ctx context.Context) (peer, error) { return lib.dial(ctx, url, d) })
 				t.Run("wire", func(t *testing.T) {
 					compresses(t, url, d, func(ctx context.Context, url string) (peer, error) { return lib.dial(ctx, url, d) })
 				})
@@ -95,7 +107,7 @@ type hioload struct {
 }
 
 func dialHioload(ctx context.Context, url string, d *deflate) (peer, error) {
-	conn, _, err := client.Dial(ctx, url, &client.Options{MaxMessageSize: maxMessage})
+	conn, _, err := client.Dial(ctx, url, &client.Options{Compression: compression(d)})
 	if err != nil {
 		return nil, err
 	}
@@ -130,10 +142,15 @@ func opcode(text bool) byte {
 }
 
 func (h *hioload) write(text bool, pieces ...[]byte) error {
+	if len(pieces) == 1 {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		return h.conn.Write(ctx, opcode(text), pieces[0])
+	}
 	for i, piece := range pieces {
-		f := &protocol.WSFrame{IsFinal: i == len(pieces)-1, Opcode: opcode(text), Payload: piece}
-		if i > 0 {
-			f.Opcode = protocol.OpcodeContinuation
+		f := &protocol.WSFrame{IsFinal: i == len(pieces)-1, Opcode: protocol.OpcodeContinuation, Payload: piece}
+		if i == 0 {
+			f.Opcode = opcode(text)
 		}
 		if err := h.conn.SendFrame(f); err != nil {
 			return err
@@ -147,7 +164,7 @@ func (h *hioload) ping(payload string) error {
 }
 
 func (h *hioload) close(code int, reason string) error {
-	if err := h.conn.SendFrame(&protocol.WSFrame{IsFinal: true, Opcode: protocol.OpcodeClose, Payload: append([]byte{byte(code >> 8), byte(code)}, reason...)}); err != nil {
+	if err := h.conn.CloseWith(code, reason); err != nil {
 		return err
 	}
 	return h.awaitAnswer(code)
@@ -168,7 +185,7 @@ func TestServers(t *testing.T) {
 				}))
 				defer s.Close()
 				url := "ws" + strings.TrimPrefix(s.URL, "http")
-				exercise(t, func(ctx context.Context) (peer, error) { return dialHioload(ctx, url, d) })
+				exercise(t, d, func(ctx context.Context) (peer, error) { return dialHioload(ctx, url, d) })
 				t.Run("wire", func(t *testing.T) {
 					compresses(t, url, d, func(ctx context.Context, url string) (peer, error) { return dialHioload(ctx, url, d) })
 				})

@@ -27,6 +27,7 @@ func main() {
 func run(addr string) error {
 	cfg := server.DefaultConfig()
 	cfg.ListenAddr = addr
+	cfg.Compression = new(protocol.Compression)
 	s, err := server.NewServer(cfg)
 	if err != nil {
 		return err
