@@ -128,8 +128,8 @@ enum {
     HL_HEADROOM = 64, /* send: the hl_ws_header_size(len, client) bytes before data belong to this message too; they
                          and the data may be written to */
     HL_RESET = 128,   /* abort: with a reset (SO_LINGER 0) instead of FIN */
-    HL_ENCODED = 256, /* send: the bytes are whole frames, encoded as a server's; if the first says that it is compressed
-                         (RSV1), without context */
+    HL_ENCODED = 256, /* send: the bytes are whole frames, encoded as a server's; if the first is compressed (RSV1),
+                         without context */
     HL_MORE = 512     /* event.flags of HL_EV_MESSAGE: a piece of a message that is streamed, and not the last */
 };
 
@@ -154,8 +154,8 @@ enum {
  *   - in a slab block (HL_KEEP or HL_GIVE with `block` set);
  *   - in a letter (hl_loop_post copies them).
  * For a WebSocket the core makes the frame header, and masks what a client sends: where it lies when nobody else can be
- * looking at it (with HL_HEADROOM, or a block that is given and has no other reference), else in a copy. With HL_HEADROOM
- * the header goes right before the payload, so that messages staged one after the other leave as one piece.
+ * looking at it (with HL_HEADROOM, or a block that is given and has no other reference), else in a copy. With
+ * HL_HEADROOM the header goes right before the payload: messages staged one after the other leave as one piece.
  */
 typedef struct hl_op {
     hl_handle handle; /*  0 */

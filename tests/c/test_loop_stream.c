@@ -430,7 +430,7 @@ static void quiesce_delivers_what_has_arrived(void **state)
     close_fixture(f);
 }
 
-/* What the loop has not received stays in the kernel, for the next reader of the descriptor: no byte is lost or doubled. */
+/* What the loop has not received stays in the kernel, for who reads the descriptor next: no byte is lost or doubled. */
 static void halting_leaves_the_rest_in_the_kernel(void **state)
 {
     (void)state;
