@@ -68,3 +68,36 @@ func TestContextualHandler(t *testing.T) {
 		t.Errorf("a message arrived as %v", seen)
 	}
 }
+
+// draining wants drain events.
+type draining struct{ adapters.HandlerFunc }
+
+func (draining) HandlesDrain() bool { return true }
+
+// Middleware hands drain events to handlers that want them, and does not want any where they do not.
+func TestDrainEventsPassMiddleware(t *testing.T) {
+	for name, wrap := range map[string]func(api.Handler) api.Handler{
+		"logging":    adapters.LoggingMiddleware,
+		"recovery":   adapters.RecoveryMiddleware,
+		"metrics":    adapters.HandlerMetricsMiddleware(adapters.NewControlAdapter()),
+		"contextual": adapters.ContextualHandler,
+		"chain": func(h api.Handler) api.Handler {
+			return adapters.NewMiddlewareHandler(h).Use(adapters.RecoveryMiddleware)
+		},
+	} {
+		seen := 0
+		base := adapters.HandlerFunc(func(data any) error {
+			if _, ok := data.(api.DrainEvent); ok {
+				seen++
+			}
+			return nil
+		})
+		if api.HandlesDrain(wrap(base)) {
+			t.Errorf("%s wants drain events for a handler that does not", name)
+		}
+		h := wrap(draining{base})
+		if err := h.Handle(api.DrainEvent{Conn: 1}); err != nil || !api.HandlesDrain(h) || seen != 1 {
+			t.Errorf("%s: %v, wants them: %v, seen %d", name, err, api.HandlesDrain(h), seen)
+		}
+	}
+}

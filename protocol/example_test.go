@@ -1,9 +1,15 @@
 package protocol_test
 
 import (
+	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log"
+	"net/http"
+	"os"
+	"time"
 
 	"github.com/momentics/hioload-ws/api"
 	"github.com/momentics/hioload-ws/protocol"
@@ -77,4 +83,73 @@ func ExampleReadHandshake() {
 	// Output:
 	// /chat 154
 	// protocol: handshake refused with 426: this is a WebSocket endpoint
+}
+
+// A chat of a kind: a function for each event, and a value that belongs to the connection.
+func ExampleEvents() {
+	_ = protocol.Events{
+		OnOpen: func(c *protocol.WSConnection, r *http.Request) {
+			c.SetValue(r.URL.Query().Get("name"))
+		},
+		OnMessage: func(c *protocol.WSConnection, opcode byte, data []byte) {
+			if err := c.Send(opcode, data); errors.Is(err, protocol.ErrBackpressure) {
+				_ = c.PauseReading() // no more questions until the answers have been read
+			}
+		},
+		OnDrain: func(c *protocol.WSConnection) { _ = c.ResumeReading() },
+		OnClose: func(c *protocol.WSConnection, code int, reason string) {
+			log.Printf("%v has left: %d %s", c.Value(), code, reason)
+		},
+	} // to be given to Server.Run
+}
+
+// Sending from a goroutine that may wait for a slow peer, but not for ever.
+func ExampleWSConnection_Write() {
+	_ = func(c *protocol.WSConnection, rows <-chan []byte) error {
+		for row := range rows {
+			ctx, cancel := context.WithTimeout(c.Context(), 10*time.Second)
+			err := c.Write(ctx, protocol.OpcodeText, row)
+			cancel()
+			if err != nil {
+				return err // context.DeadlineExceeded: it has read nothing for 10 s
+			}
+		}
+		return nil
+	}
+}
+
+// An upload goes to a file and its digest back, however large it is.
+func ExampleWSConnection_NextReader() {
+	_ = func(ctx context.Context, c *protocol.WSConnection) error { // on a goroutine of its own
+		for {
+			_, upload, err := c.NextReader(ctx)
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			digest := sha256.New()
+			if _, err := io.Copy(digest, upload); err != nil {
+				return err
+			}
+			if err := c.Write(ctx, protocol.OpcodeBinary, digest.Sum(nil)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// A download leaves as it is read.
+func ExampleWSConnection_NextWriter() {
+	_ = func(ctx context.Context, c *protocol.WSConnection, file *os.File) error { // not on a loop
+		w, err := c.NextWriter(ctx, protocol.OpcodeBinary)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(w, file); err != nil {
+			return errors.Join(err, w.Close()) // which ends the connection: half a file must not look whole
+		}
+		return w.Close()
+	}
 }

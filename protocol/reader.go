@@ -35,7 +35,8 @@ var errSuperseded = errors.New("protocol: NextReader has gone on to the next mes
 // streamed is read while it arrives, however long it is: up to 1 MiB of it, or as many pieces as the server's
 // ChannelCapacity, wait in the connection, and while they do no more is received.
 //
-// The reader returns io.EOF at the end of the message, and is an io.WriterTo. What is not read of a message is skipped by
+// The reader returns io.EOF at the end of the message, and is an io.WriterTo; its method ReadContext(ctx, p) waits as long
+// as another context allows. What is not read of a message is skipped by
 // the next call. NextReader and the readers belong to one goroutine at a time.
 //
 // ctx bounds the waiting of both: then the error is ctx.Err(), and nothing is lost. The error is io.EOF when the peer has
@@ -72,9 +73,12 @@ type messageReader struct {
 	err   error // from now on
 }
 
-func (r *messageReader) Read(p []byte) (int, error) {
+func (r *messageReader) Read(p []byte) (int, error) { return r.ReadContext(r.ctx, p) }
+
+// ReadContext is Read with another context than NextReader was given.
+func (r *messageReader) ReadContext(ctx context.Context, p []byte) (int, error) {
 	for len(r.rest) == 0 && len(p) > 0 {
-		if err := r.advance(r.ctx); err != nil {
+		if err := r.advance(ctx); err != nil {
 			return 0, err
 		}
 	}

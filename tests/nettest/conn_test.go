@@ -1,5 +1,5 @@
-// Package nettest has golang.org/x/net/nettest judge the connections of tcpio. It is a module of its own because the
-// root module requires no other.
+// Package nettest has golang.org/x/net/nettest judge the connections of tcpio, and WebSockets as net.Conns. It is a module
+// of its own because the root module requires no other.
 package nettest
 
 import (
