@@ -145,17 +145,18 @@ func BenchmarkPublish(b *testing.B) {
 		before := threadTime(b)
 		h.publish()
 		spent += threadTime(b) - before
-		b.StopTimer()
 		h.receive(buffer)
-		b.StartTimer()
 	}
 	b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N)/subscribers, "cpu-ns/message")
 	b.ReportMetric(float64(h.loop.Stats().Crossings-crossings)/float64(b.N), "crossings/op")
 }
 
-// BenchmarkPublishWithSlowConsumer is the same with one subscriber more, that takes nothing: how long it takes until
-// all others have been sent a message, of which 99 of 100 are quicker than p99.
+// BenchmarkPublishWithSlowConsumer is the same with one subscriber more, that takes nothing: what the loop takes of the
+// processor until all others have been sent a message, which is how long they wait on a machine of its own. 99 of 100
+// publications take less than p99.
 func BenchmarkPublishWithSlowConsumer(b *testing.B) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	for _, slow := range []struct {
 		name   string
 		count  int
@@ -175,16 +176,14 @@ func BenchmarkPublishWithSlowConsumer(b *testing.B) {
 			took := make([]time.Duration, 0, b.N)
 			b.ResetTimer()
 			for range b.N {
-				began := time.Now()
+				before := threadTime(b)
 				h.publish()
-				took = append(took, time.Since(began))
-				b.StopTimer()
+				took = append(took, threadTime(b)-before)
 				h.receive(buffer)
-				b.StartTimer()
 			}
 			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
-			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-cpu-us")
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-cpu-us")
 		})
 	}
 }
