@@ -257,9 +257,18 @@ go-fuzz:
 
 # ---------------------------------------------------------------- measuring
 
-.PHONY: microbench
-microbench: ## what the core's parts cost, beside malloc, memcpy, Concurrency Kit's rings and Go's channels
+.PHONY: bench bench-quick bench-check microbench
+bench: ## side by side with what one would use instead, about an hour and a half; writes docs/benchmarks.md
 	@sh scripts/install-deps.sh bench
+	@$(WITH_GO) $(MAKE_QUIET) -C bench bench
+bench-quick: ## the same in under five minutes, once it is built: fewer cases, shorter runs
+	@sh scripts/install-deps.sh bench
+	@$(WITH_GO) $(MAKE_QUIET) -C bench bench-quick
+bench-check: ## tests of the benchmarks' load generator and report, and of all servers in them
+	@sh scripts/install-deps.sh bench
+	@$(WITH_GO) $(MAKE_QUIET) -C bench check
+microbench: ## what the core's parts cost, beside malloc, memcpy, Concurrency Kit's rings and Go's channels
+	@sh scripts/install-deps.sh micro
 	@$(MAKE_QUIET) -j$(JOBS) build/micro/micro
 	@cd bench && ../$(WITH_GO) go build -o ../build/micro/ ./micro/crossings
 	@build/micro/micro

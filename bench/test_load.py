@@ -13,7 +13,7 @@ import time
 import unittest
 import zlib
 
-from run import C_FLAGS, HERE, LOAD_LIBRARIES, LOAD_SOURCES
+from suite.build import C_FLAGS, HERE, LOAD_LIBRARIES, LOAD_SOURCES
 
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 PATIENCE = 60
@@ -29,7 +29,8 @@ class LoadTest(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.load = os.path.join(cls.folder.name, "load")
-        command = [os.environ.get("CC", "cc"), *C_FLAGS, "-Werror", *SANITIZE, *LOAD_SOURCES, "-o", cls.load, *LOAD_LIBRARIES]
+        command = [os.environ.get("CC", "cc"), *C_FLAGS, "-Werror", *SANITIZE, *LOAD_SOURCES, "-o", cls.load,
+                   *LOAD_LIBRARIES]
         subprocess.run(command, cwd=HERE, check=True)
 
         cls.never, cls.other_end = socket.socketpair()  # an input that does not end
@@ -190,21 +191,21 @@ class TCP(LoadTest):
             port = listener.getsockname()[1]
             command = [self.load, "-a", f"127.0.0.1:{port}", "-m", "idle", "-c", "5", "tcp"]
             with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as load:
-                held = [listener.accept()[0] for _ in range(5)]
+                threading.Thread(target=accept_all, args=(listener, lambda c, _: echo(c)), daemon=True).start()
                 self.assertEqual(load.stdout.readline(), b"open=5\n")
                 self.assertIsNone(load.poll())
                 load.stdin.close()
                 self.assertEqual(load.wait(PATIENCE), 0)
-            for connection in held:
-                connection.close()
+            listener.shutdown(socket.SHUT_RDWR)
 
     def test_idle_connection_that_ends(self):
         with self.assertRaisesRegex(Failure, "closed"):
-            self.run_load("tcp", lambda c, number: number == 2 or c.recv(1), "-m", "idle", "-c", "5")
+            self.run_load("tcp", lambda c, number: c.sendall(c.recv(64)) if number == 2 else echo(c),
+                          "-m", "idle", "-c", "5")
 
     def test_idle_connection_that_speaks(self):
         with self.assertRaisesRegex(Failure, "more replies"):
-            self.run_load("tcp", lambda c, number: c.sendall(b"x" * 64) or c.recv(1), "-m", "idle", "-c", "5")
+            self.run_load("tcp", lambda c, _: echo(c, lambda turn, data: data + data), "-m", "idle", "-c", "5")
 
     def test_silent_connection(self):
         figures = self.run_load("tcp", on_one(lambda _, turn, data: b"" if turn > 1 else data), "-c", "3")

@@ -1,12 +1,13 @@
 #!/bin/sh
-# install-deps.sh run|test|vm|bench|arm64: installs what is missing on this machine, and only that.
+# install-deps.sh run|test|vm|bench|micro|arm64: installs what is missing on this machine, and only that.
 #
 #   run   what `make run` needs: a C compiler with the C library's headers, liburing, libnuma, zlib, and some Go
 #         (with-go.sh sees to its version)
 #   test  that, and what `make test` needs: clang with its sanitizers, cmocka, valgrind, strace, shellcheck, Python,
 #         Node.js, and on Debian a browser
 #   vm    what `make numa-test` needs to make a machine with several NUMA nodes: qemu, a static busybox, cpio (Debian only)
-#   bench what `make microbench` needs: Concurrency Kit (Debian, Ubuntu and Fedora)
+#   bench what `make bench` needs: Python and taskset (its servers in Rust are left out where there is no cargo)
+#   micro what `make microbench` needs: Concurrency Kit (Debian, Ubuntu and Fedora)
 #   arm64 what `make test-arm64` needs on another machine: a cross compiler and an emulator (Debian and Ubuntu only)
 #
 # Everything is looked for by use, not by package name: a compiler that was installed by hand counts. When nothing is
@@ -68,6 +69,11 @@ find_missing() {
         have cpio || echo cpio
         ;;
     bench)
+        finds_core gcc
+        have python3 || echo python
+        have taskset || echo util-linux
+        ;;
+    micro)
         finds_core gcc
         compiles gcc "$ck" || echo ck
         ;;
@@ -164,9 +170,9 @@ clang_runtime() {
 
 group=${1:-}
 case $group in
-run | test | vm | bench | arm64) ;;
+run | test | vm | bench | micro | arm64) ;;
 *)
-    say "usage: $0 run|test|vm|bench|arm64"
+    say "usage: $0 run|test|vm|bench|micro|arm64"
     exit 2
     ;;
 esac

@@ -12,6 +12,8 @@
 #include "measure.h"
 #include "mode.h"
 
+enum { AT_A_TIME = 64 };
+
 /* ---------------------------------------------------------------- connect */
 
 static void send_one(conn *c)
@@ -39,17 +41,31 @@ const mode mode_connect = {.name = "connect", .start = start_connect, .opened = 
 
 /* ---------------------------------------------------------------- idle */
 
+/* Each connection first has a message echoed, so that the server has had its use of it, a few at a time. */
+static unsigned asked, answered;
+
+static void ask_next(void)
+{
+    if (asked < opt.connections)
+        send_one(&conns[asked++]);
+}
+
 static void start_idle(void)
 {
-    printf("open=%u\n", opt.connections);
-    fflush(stdout);
+    for (unsigned i = 0; i < AT_A_TIME; i++)
+        ask_next();
 }
 
 static bool replied_idle(conn *c, unsigned n)
 {
     (void)c;
     (void)n;
-    fail("a message has come that nobody asked for");
+    ask_next();
+    if (++answered == opt.connections) {
+        printf("open=%u\n", opt.connections);
+        fflush(stdout);
+    }
+    return true;
 }
 
 static bool finished_idle(void)

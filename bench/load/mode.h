@@ -39,7 +39,7 @@ extern const mode mode_fanout;
 /* Each connection is opened, sends a message, gets it back, is reset, and opened anew. Counted are connections. */
 extern const mode mode_connect;
 
-/* Connections are opened and held until standard input ends. */
+/* Connections are opened, serve one message each, and are held until standard input ends. */
 extern const mode mode_idle;
 
 #endif

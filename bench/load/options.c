@@ -23,7 +23,7 @@ static const char usage[] =
     "                  closed   send a message for each that comes back\n"
     "                  fanout   send on the first connection what the server passes on to all\n"
     "                  connect  open connections, for one message each\n"
-    "                  idle     open connections, print open=N, and hold them until standard input ends\n"
+    "                  idle     open connections, for one message each, print open=N, and hold them until input ends\n"
     "  -r RATE       mode rate: send so many messages a second, at times that do not depend on the server\n"
     "  -d SECONDS    how long to measure [3]\n"
     "  -n MESSAGES   measure that many messages instead\n"

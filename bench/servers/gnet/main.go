@@ -1,5 +1,5 @@
-// TCP echo server on gnet, as its documentation writes one. `gnet HOST:PORT`; port 0 will not do, since gnet does not tell
-// what became of it.
+// TCP echo server on gnet, as its documentation writes one. `gnet HOST:PORT`; port 0 will not do, since gnet does not
+// tell what became of it.
 package main
 
 import (

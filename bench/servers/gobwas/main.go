@@ -1,7 +1,10 @@
-// WebSocket echo server on gobwas/ws, as its documentation writes one. `gobwas HOST:PORT`.
+// WebSocket echo server on gobwas/ws, as its documentation writes one, with a buffer for what is read. `gobwas
+// HOST:PORT`.
 package main
 
 import (
+	"bufio"
+	"io"
 	"net"
 	"net/http"
 
@@ -22,12 +25,16 @@ func main() {
 
 func echo(conn net.Conn) {
 	defer conn.Close()
+	stream := struct {
+		io.Reader
+		io.Writer
+	}{bufio.NewReader(conn), conn}
 	for {
-		message, kind, err := wsutil.ReadClientData(conn)
+		message, kind, err := wsutil.ReadClientData(stream)
 		if err != nil {
 			return
 		}
-		if err := wsutil.WriteServerMessage(conn, kind, message); err != nil {
+		if err := wsutil.WriteServerMessage(stream, kind, message); err != nil {
 			return
 		}
 	}

@@ -1,5 +1,5 @@
-// TCP echo server on hioload-ws: the shortest honest use of package reactor's protocols. `hioload_reactor HOST:PORT`. The
-// environment's HIOLOAD_BACKEND chooses between epoll and io_uring.
+// TCP echo server on hioload-ws: the shortest honest use of package reactor's protocols. `hioload_reactor HOST:PORT`.
+// The environment's HIOLOAD_BACKEND chooses between epoll and io_uring.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// TCP echo server on nbio, as its documentation writes one. `nbio_tcp HOST:PORT`; port 0 will not do, since nbio does not
-// tell what became of it.
+// TCP echo server on nbio, as its documentation writes one. `nbio_tcp HOST:PORT`; port 0 will not do, since nbio does
+// not tell what became of it.
 package main
 
 import (
