@@ -70,10 +70,20 @@ static void flush(hl_cache *c)
     }
 }
 
+/* relaxed: a request; a moment later will do. */
+static uint32_t requests(const hl_cache *c)
+{
+    return __atomic_load_n(&c->slab->eased, __ATOMIC_RELAXED);
+}
+
+int hl_cache_asked(const hl_cache *c)
+{
+    return requests(c) != c->eased;
+}
+
 void hl_cache_heed(hl_cache *c)
 {
-    /* relaxed: a request; a moment later will do. */
-    uint32_t eased = __atomic_load_n(&c->slab->eased, __ATOMIC_RELAXED);
+    uint32_t eased = requests(c);
     if (eased != c->eased) {
         c->eased = eased;
         flush(c);

@@ -224,6 +224,14 @@ static void serve_nudges(hl_loop *l)
         __atomic_exchange_n(&l->nudged, 0, __ATOMIC_ACQ_REL); /* acquire: what they had done before */
 }
 
+/* What is kept while the loop sleeps is of no use to anybody. */
+static void give_back(hl_loop *l)
+{
+    if (l->deflate_pool != NULL && hl_cache_asked(l->cache))
+        hl_deflate_pool_trim(l->deflate_pool);
+    hl_cache_heed(l->cache);
+}
+
 /* Receives, waiting for at most `asked` ms if there is nothing to do. Negative: the backend broke. */
 static int await(hl_loop *l, int64_t asked)
 {
@@ -238,7 +246,7 @@ static int await(hl_loop *l, int64_t asked)
     }
     if (idle == 0 || !fall_asleep(l))
         return l->backend->wait(l, 0);
-    hl_cache_heed(l->cache); /* what it keeps while we sleep is of no use to anybody */
+    give_back(l);
     int r = l->backend->wait(l, idle);
     hl__spin_learn(l, hl__has_work(l) || hl__called(l));
     hl_mailbox_awake(&l->shared.mailbox);

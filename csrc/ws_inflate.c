@@ -16,7 +16,7 @@
 #include "ws_mask.h"
 
 enum {
-    PIECE = 16384,     /* bytes; of a message that is streamed */
+    PIECE = 16384,     /* bytes; the most that a piece of a message that is streamed has, but for the last byte's */
     FIRST_BLOCK = 512, /* bytes; the least that a message gets to begin with, */
     USUAL_RATIO = 4    /* or so many times what has arrived */
 };
@@ -37,25 +37,25 @@ static int make_space(hl_ws *ws, hl_cache *cache, size_t used, size_t first, uin
     return 0;
 }
 
+/* The size of the first block for what n bytes stand for. */
 static size_t first_size(const hl_ws *ws, size_t n)
 {
-    if (ws->streamed)
-        return PIECE;
-    return n * USUAL_RATIO > FIRST_BLOCK ? n * USUAL_RATIO : FIRST_BLOCK;
+    size_t size = n * USUAL_RATIO > FIRST_BLOCK ? n * USUAL_RATIO : FIRST_BLOCK;
+    return ws->streamed && size > PIECE ? PIECE : size;
 }
 
 /*
  * Expands n bytes of the input behind the ws->length - `before` bytes that lie in ws->message. HL_DEFLATE_DONE, an
- * error, or when the block may not grow and is full HL_DEFLATE_ROOM.
+ * error, or when the block is full and has grown to `cap` bytes HL_DEFLATE_ROOM.
  */
-static int expand(hl_ws *ws, hl_cache *cache, hl_ws_input *in, size_t n, int last, uint64_t before, int may_grow)
+static int expand(hl_ws *ws, hl_cache *cache, hl_ws_input *in, size_t n, int last, uint64_t before, uint64_t cap)
 {
     const uint8_t *end = in->data + n;
     for (;;) {
         size_t used = (size_t)(ws->length - before);
         uint64_t allowed = ws->max_message - ws->length;
         int full = !ws->message || used == ws->message->size;
-        if (full && ws->message && !may_grow)
+        if (full && ws->message && ws->message->size >= cap)
             return HL_DEFLATE_ROOM;
         if (full && (allowed > 0 || !ws->message)) {
             int error = make_space(ws, cache, used, first_size(ws, n), ws->max_message - before);
@@ -112,9 +112,9 @@ int hl__ws_inflate(hl_ws *ws, hl_cache *cache, hl_ws_input *in, size_t n, int la
     hl__ws_unmask(in->data, in->data, n, ws->mask);
     int r = HL_DEFLATE_DONE;
     if (n > held)
-        r = expand(ws, cache, in, n - held, last && !held, before, !ws->streamed);
+        r = expand(ws, cache, in, n - held, last && !held, before, ws->streamed ? PIECE : UINT64_MAX);
     if (r == HL_DEFLATE_DONE && (held || n == 0))
-        r = expand(ws, cache, in, held, last, before, 1);
+        r = expand(ws, cache, in, held, last, before, UINT64_MAX);
     if (r < 0)
         return r;
     if (in->data < end) /* it is unmasked when its turn comes */

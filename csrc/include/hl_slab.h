@@ -170,6 +170,9 @@ void hl_cache_free(hl_cache *c);
  * it keeps while it sleeps is of use to nobody. Owner. */
 void hl_cache_heed(hl_cache *c);
 
+/* 1 when hl_cache_heed would do so: then is the time to give back what else is kept. Owner. */
+int hl_cache_asked(const hl_cache *c);
+
 /* As hl_slab_get and hl_block_unref, by way of the cache. A block of another slab goes to its own home. Owner. */
 hl_block *hl_cache_get(hl_cache *c, size_t size);
 void hl_cache_unref(hl_cache *c, hl_block *b);

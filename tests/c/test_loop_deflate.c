@@ -534,6 +534,23 @@ static void memory(void **state)
     free(words);
 }
 
+/* What the pool keeps is given back when the slab is eased and the loop goes to sleep. */
+static void an_idle_loop_keeps_nothing(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(NULL);
+    talk t;
+    open_talk(&t, f, 0, 0, (hl_deflate_config){0}, NULL);
+    exchange(&t, "Hello", 5);
+    uint64_t before = bytes_in_use(f), kept = hl_deflate_cost(&(hl_deflate_config){1, 8, 15, 15, 1, 1, 0});
+    assert_int_equal(hl_slab_ease(f->slab, 0), 1);
+    assert_true(hl_loop_enter(f->loop, 1, 0) >= 0);
+    assert_in_range(before - bytes_in_use(f), kept * 7 / 8, kept);
+    exchange(&t, "Hello", 5); /* and is made anew when it is needed */
+    close_talk(&t);
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -550,6 +567,7 @@ int main(void)
         cmocka_unit_test(a_config_out_of_bounds),
         cmocka_unit_test(posted_by_another_thread),
         cmocka_unit_test(memory),
+        cmocka_unit_test(an_idle_loop_keeps_nothing),
     };
     return cmocka_run_group_tests_name("loop_deflate", tests, NULL, NULL);
 }
