@@ -11,7 +11,7 @@ static void input(hl_loop *l, hl_stream *s)
 {
     if (s->in_len > 0 && hl__room(l) > 0) {
         hl_event *e = hl__event(l, &s->slot, HL_EV_DATA);
-        e->data = s->in_data;
+        e->data = hl__in_data(s);
         e->len = s->in_len;
         e->block = s->in_block;
         s->in_len = 0;

@@ -207,10 +207,10 @@ static void decode(hl_loop *l, hl_stream *s)
     hl_ws *ws = decoder(l, s);
     int r;
     do {
-        hl_ws_input in = {s->in_data, s->in_len};
+        hl_ws_input in = {hl__in_data(s), s->in_len};
         hl_ws_item item;
         r = hl_ws_next(ws, l->cache, &in, &item);
-        s->in_data = in.data;
+        s->in_at += s->in_len - (uint32_t)in.len;
         s->in_len = (uint32_t)in.len;
         if (r == HL_WS_ITEM)
             take(l, s, &item);

@@ -110,12 +110,10 @@ enum {
 struct hl_stream {
     hl_slot slot;
     hl_stream_stats stats; /* written by the loop with relaxed atomic stores, read by anyone */
-    hl_chunk *out_first, *out_last;
-    hl_block *in_block; /* bytes received and not yet taken by the codec */
-    uint8_t *in_data;
-    hl_block *in_last; /* what was received behind that: the last of a ring of blocks, with a reference to each */
-    uint32_t in_len;
-    uint32_t fed; /* turn in which the codec last got input, low 32 bits */
+    hl_chunk *out_last;    /* of the queue: a ring, whose first is behind the last */
+    hl_block *in_block;    /* bytes received and not yet taken by the codec: in_len of them, from in_at on */
+    hl_block *in_last;     /* what was received behind that: the last of a ring of blocks, with a reference to each */
+    uint32_t in_at, in_len;
     uint32_t last_received, last_sent;
     uint8_t codec; /* HL_CODEC_* */
     uint8_t pauses;
@@ -137,14 +135,21 @@ struct hl_stream {
     hl_deflate *deflate;   /* NULL: nothing is compressed */
     hl_block *aside; /* WebSocket: the decoder, in the middle of a frame or message; after the peer's close frame the
                         reason that it gave: its length, then its bytes */
-    uint16_t close_code;                /* the peer's; 0: none came */
-    int16_t in_end;                     /* 1: the end has come behind what waits; negative: the error that did */
-    uint32_t quiesce_left;              /* bytes still to be read before HL_EV_QUIET */
-    uint64_t once;                      /* deadline, ms; 0: none */
-    uint32_t read_ms, write_ms;         /* HL_DEADLINE_READ, HL_DEADLINE_WRITE; 0: off */
-    uint32_t ping_ms;                   /* HL_DEADLINE_PING; 0: off */
-    uint32_t pinged;                    /* when */
-    uint32_t goodbye_began, close_from; /* when an orderly close began, and its present step */
+    uint16_t close_code;        /* the peer's; 0: none came */
+    int16_t in_end;             /* 1: the end has come behind what waits; negative: the error that did */
+    uint32_t quiesce_left;      /* bytes still to be read before HL_EV_QUIET */
+    uint32_t fed;               /* turn in which the codec last got input, low 32 bits */
+    uint32_t once;              /* when HL_DEADLINE_ONCE passes; 0: never */
+    uint32_t read_ms, write_ms; /* HL_DEADLINE_READ, HL_DEADLINE_WRITE; 0: off */
+    union {
+        struct {              /* before any goodbye */
+            uint32_t ping_ms; /* HL_DEADLINE_PING; 0: off */
+            uint32_t pinged;  /* when */
+        };
+        struct {
+            uint32_t goodbye_began, close_from; /* when an orderly close began, and its present step */
+        };
+    };
 };
 
 _Static_assert(sizeof(hl_stream) <= 272, "15,000 idle ones count: TestIdleMemory in tests/e2e");
@@ -315,6 +320,10 @@ void hl__pause(hl_stream *s, uint8_t why);
 void hl__resume(hl_loop *l, hl_stream *s, uint8_t why);
 /* Runs the codec over input that waits (HL_LIST_INPUT). */
 void hl__stream_input(hl_loop *l, hl_stream *s);
+static inline uint8_t *hl__in_data(const hl_stream *s)
+{
+    return hl_block_data(s->in_block) + s->in_at;
+}
 static inline int hl__input_waits(const hl_stream *s)
 {
     return s->in_len > 0 || s->in_last != NULL;

@@ -8,22 +8,29 @@
 
 #include <errno.h>
 
-#define CLOSE_CAP 12 /* an orderly close lasts at most this many times close_ms */
+#define LONGEST (1u << 30) /* ms, 12 days: the difference of two 32-bit times has a sign */
+#define CLOSE_CAP 12       /* an orderly close lasts at most this many times close_ms */
 
 void hl__deadline(hl_loop *l, hl_stream *s, const hl_op *op)
 {
     uint64_t ms = op->len;
-    uint32_t interval = ms < INT32_MAX ? (uint32_t)ms : INT32_MAX;
+    uint32_t interval = ms < LONGEST ? (uint32_t)ms : LONGEST;
     switch (op->kind) {
-    case HL_DEADLINE_ONCE: s->once = ms ? hl__after(l, ms) : 0; break;
+    case HL_DEADLINE_ONCE:
+        s->once = (uint32_t)hl__after(l, interval);
+        s->once += s->once == 0; /* 0 stands for "never" */
+        s->once *= interval > 0;
+        break;
     case HL_DEADLINE_READ:
         s->read_ms = interval;
         s->last_received = (uint32_t)l->now;
         break;
     case HL_DEADLINE_WRITE: s->write_ms = interval; break;
     case HL_DEADLINE_PING:
-        s->ping_ms = interval;
-        s->pinged = (uint32_t)l->now;
+        if (s->goodbye == HL_GOODBYE_NONE) {
+            s->ping_ms = interval;
+            s->pinged = (uint32_t)l->now;
+        }
         break;
     }
     hl__rearm(l, s);
@@ -48,6 +55,16 @@ static uint64_t close_deadline(const hl_loop *l, const hl_stream *s)
         by = due(l, s->last_received, l->config.close_ms);
     uint64_t cap = due(l, s->goodbye_began, (uint64_t)CLOSE_CAP * l->config.close_ms);
     return by < cap ? by : cap;
+}
+
+static uint64_t once_due(const hl_loop *l, const hl_stream *s)
+{
+    return l->now + (uint64_t)(int32_t)(s->once - (uint32_t)l->now);
+}
+
+static int pings(const hl_stream *s)
+{
+    return s->goodbye == HL_GOODBYE_NONE && s->ping_ms != 0;
 }
 
 /* When the peer has been silent for long enough to be asked for a sign of life. */
@@ -78,13 +95,13 @@ void hl__rearm(hl_loop *l, hl_stream *s)
     uint64_t next = UINT64_MAX;
     if (s->goodbye != HL_GOODBYE_NONE)
         next = close_deadline(l, s);
-    if (s->once != 0 && s->once < next)
-        next = s->once;
+    if (s->once != 0 && once_due(l, s) < next)
+        next = once_due(l, s);
     if (s->read_ms != 0 && due(l, s->last_received, s->read_ms) < next)
         next = due(l, s->last_received, s->read_ms);
     if (s->write_ms != 0 && s->stalled && due(l, s->last_sent, s->write_ms) < next)
         next = due(l, s->last_sent, s->write_ms);
-    if (s->ping_ms != 0 && ping_due(l, s) < next)
+    if (pings(s) && ping_due(l, s) < next)
         next = ping_due(l, s);
     if (next == UINT64_MAX)
         hl_timer_cancel(&l->wheel, &s->slot.timer);
@@ -99,12 +116,11 @@ void hl__stream_timer(hl_loop *l, hl_stream *s)
             hl__end(l, &s->slot, s->state == HL_LINGERING ? 0 : -ETIMEDOUT);
             return;
         }
-        s->goodbye = HL_GOODBYE_NONE;
         hl__stream_close(l, s, 0, NULL, 0); /* the owner has not answered HL_EV_END */
         if (s->slot.ended)
             return;
     }
-    if (s->once != 0 && s->once <= l->now) {
+    if (s->once != 0 && once_due(l, s) <= l->now) {
         s->once = 0;
         hl__notice(l, &s->slot, HL_NOTICE_TIMER << HL_DEADLINE_ONCE);
     }
@@ -117,7 +133,7 @@ void hl__stream_timer(hl_loop *l, hl_stream *s)
         s->last_sent = (uint32_t)l->now;
         hl__notice(l, &s->slot, HL_NOTICE_TIMER << HL_DEADLINE_WRITE);
     }
-    if (s->ping_ms != 0 && ping_due(l, s) <= l->now) {
+    if (pings(s) && ping_due(l, s) <= l->now) {
         ping(l, s);
         if (s->slot.ended)
             return;

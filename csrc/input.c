@@ -48,7 +48,7 @@ static void next_input(hl_stream *s)
     else
         waiting_in(s->in_last)->next = waiting_in(b)->next;
     s->in_block = b;
-    s->in_data = waiting_in(b)->data;
+    s->in_at = (uint32_t)(waiting_in(b)->data - hl_block_data(b));
     s->in_len = (uint32_t)waiting_in(b)->len;
     s->in_held = 1;
 }
@@ -185,7 +185,7 @@ void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec *iov, size
     size_t straight = n < direct ? n : direct;
     if (n > straight) {
         s->in_block = l->recv;
-        s->in_data = iov[direct > 0].iov_base;
+        s->in_at = (uint32_t)((uint8_t *)iov[direct > 0].iov_base - hl_block_data(l->recv));
         s->in_len = (uint32_t)(n - straight);
         l->recv_used += s->in_len;
     }
@@ -293,22 +293,22 @@ int hl__prepend_input(hl_loop *l, hl_stream *s, const hl_op *op)
 {
     if (op->len == 0)
         return 0;
-    if (op->len > UINT32_MAX - s->in_len)
+    if (op->block->size > UINT32_MAX || op->len > UINT32_MAX - s->in_len)
         return -ENOMEM;
     if (s->in_len == 0) {
         hl_block_ref(op->block);
         s->in_block = op->block;
-        s->in_data = op->data;
+        s->in_at = (uint32_t)((uint8_t *)op->data - hl_block_data(op->block));
     } else {
         hl_block *both = hl_cache_get(l->cache, op->len + s->in_len);
         if (both == NULL)
             return -ENOMEM;
         memcpy(hl_block_data(both), op->data, op->len);
-        memcpy(hl_block_data(both) + op->len, s->in_data, s->in_len);
+        memcpy(hl_block_data(both) + op->len, hl__in_data(s), s->in_len);
         if (s->in_held)
             hl__drop(l, s->in_block);
         s->in_block = both;
-        s->in_data = hl_block_data(both);
+        s->in_at = 0;
     }
     s->in_held = 1;
     s->in_len += (uint32_t)op->len;

@@ -58,14 +58,26 @@ static void chunk_free(hl_loop *l, hl_chunk *c)
     l->chunks = c;
 }
 
-static void enqueue(hl_stream *s, hl_chunk *c)
+/* A queue is a ring, known by its last run. */
+static void enqueue(hl_chunk **last, hl_chunk *c)
 {
-    c->next = NULL;
-    if (s->out_first == NULL)
-        s->out_first = c;
+    c->next = c;
+    if (*last != NULL) {
+        c->next = (*last)->next;
+        (*last)->next = c;
+    }
+    *last = c;
+}
+
+/* Takes the first run off a queue that has one. */
+static hl_chunk *dequeue(hl_chunk **last)
+{
+    hl_chunk *c = (*last)->next;
+    if (c == *last)
+        *last = NULL;
     else
-        s->out_last->next = c;
-    s->out_last = c;
+        (*last)->next = c->next;
+    return c;
 }
 
 /* Copies header and data, together, behind the queue's last bytes or into a block of their own. */
@@ -83,7 +95,7 @@ static int gather(hl_loop *l, hl_stream *s, const uint8_t *header, size_t header
             return -ENOMEM;
         }
         *c = (hl_chunk){.block = b, .data = hl_block_data(b), .own = 1};
-        enqueue(s, c);
+        enqueue(&s->out_last, c);
     }
     if (header_len > 0)
         memcpy(c->data + c->len, header, header_len);
@@ -125,7 +137,7 @@ int hl__output_add(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, uin
         if (header_len > 0)
             memcpy(c->header, header, header_len);
         hl_block_ref(block);
-        enqueue(s, c);
+        enqueue(&s->out_last, c);
     }
     queued(l, s, len + header_len);
     return 0;
@@ -144,11 +156,15 @@ int hl__output_copy(hl_loop *l, hl_stream *s, const void *data, size_t len)
 int hl__output_gather(hl_stream *s, struct iovec *iov, int max)
 {
     int n = 0;
-    for (hl_chunk *c = s->out_first; c != NULL && n < max - 1; c = c->next) {
+    hl_chunk *c = s->out_last;
+    while (c != NULL && n < max - 1) {
+        c = c->next;
         if (c->header_len > 0)
             iov[n++] = (struct iovec){c->header, c->header_len};
         if (c->len > 0)
             iov[n++] = (struct iovec){c->data, c->len};
+        if (c == s->out_last)
+            break;
     }
     return n;
 }
@@ -172,22 +188,19 @@ void hl__output_sent(hl_loop *l, hl_stream *s, size_t n)
     HL_COUNT(s->stats.sent, n);
     HL_COUNT(s->stats.queued, -(uint64_t)n);
     s->last_sent = (uint32_t)l->now;
-    while (s->out_first != NULL) {
-        hl_chunk *c = s->out_first;
+    while (s->out_last != NULL) {
+        hl_chunk *c = s->out_last->next;
         n -= consume(c, n);
         if (c->len > 0 || c->header_len > 0)
             break;
-        s->out_first = c->next;
-        if (s->out_first == NULL)
-            s->out_last = NULL;
-        chunk_free(l, c);
+        chunk_free(l, dequeue(&s->out_last));
     }
     if (s->stats.queued <= l->config.low_water && s->drain_due) {
         s->drain_due = 0;
         hl__notice(l, &s->slot, HL_NOTICE_DRAIN);
         hl__resume(l, s, HL_PAUSE_OUTPUT);
     }
-    if (s->out_first == NULL)
+    if (s->out_last == NULL)
         hl__stream_flushed(l, s);
 }
 
@@ -196,17 +209,16 @@ void hl__output_stalled(hl_loop *l, hl_stream *s)
     if (s->stalled)
         return;
     s->stalled = 1;
-    hl_chunk *c = s->out_first;
-    s->out_first = s->out_last = NULL;
-    while (c != NULL) {
-        hl_chunk *next = c->next;
+    hl_chunk *last = s->out_last;
+    s->out_last = NULL;
+    while (last != NULL) {
+        hl_chunk *c = dequeue(&last);
         int copied = worth_gathering(c->block, c->len) && !c->own &&
                      gather(l, s, c->header, c->header_len, c->data, c->len) == 0;
         if (copied)
             chunk_free(l, c);
         else
-            enqueue(s, c); /* large, or memory is short: it stays where it lies */
-        c = next;
+            enqueue(&s->out_last, c); /* large, or memory is short: it stays where it lies */
     }
     if (s->write_ms != 0)
         hl__rearm(l, s);
@@ -214,12 +226,8 @@ void hl__output_stalled(hl_loop *l, hl_stream *s)
 
 void hl__output_drop(hl_loop *l, hl_stream *s)
 {
-    while (s->out_first != NULL) {
-        hl_chunk *c = s->out_first;
-        s->out_first = c->next;
-        chunk_free(l, c);
-    }
-    s->out_last = NULL;
+    while (s->out_last != NULL)
+        chunk_free(l, dequeue(&s->out_last));
     __atomic_store_n(&s->stats.queued, 0, __ATOMIC_RELAXED); /* a gauge; readers on other threads */
 }
 
@@ -238,7 +246,7 @@ void hl__output_flush_all(hl_loop *l)
         hl_stream *s = (hl_stream *)slot;
         if (slot->ended)
             continue;
-        if (s->out_first != NULL && !s->stalled)
+        if (s->out_last != NULL && !s->stalled)
             l->backend->send(l, s);
         /* A stream that is closing goes on reading: a peer that writes before it reads would wait for us for ever. */
         if (!slot->ended && s->state == HL_OPEN && s->stats.queued >= l->config.high_water &&

@@ -200,7 +200,7 @@ static ssize_t send_pieces(int fd, struct iovec *iov, int count)
 
 static void epoll_send(hl_loop *l, hl_stream *s)
 {
-    while (s->out_first != NULL && !s->slot.ended) {
+    while (s->out_last != NULL && !s->slot.ended) {
         struct iovec iov[IOVS];
         int count = hl__output_gather(s, iov, IOVS);
         size_t all = 0;

@@ -122,7 +122,7 @@ static void sent(hl_loop *l, hl_stream *s, int n)
     }
     if (n > 0)
         hl__output_sent(l, s, (size_t)n);
-    if (!s->slot.ended && s->out_first != NULL)
+    if (!s->slot.ended && s->out_last != NULL)
         hl__uring_send(l, s); /* the rest, or what has come behind it; a full socket says so */
 }
 
@@ -223,7 +223,7 @@ static void writable(hl_loop *l, hl_stream *s)
 {
     s->slot.poll_mask &= ~(uint32_t)AWAITING_SPACE;
     s->stalled = 0;
-    if (s->out_first != NULL)
+    if (s->out_last != NULL)
         hl__uring_send(l, s);
 }
 

@@ -96,7 +96,7 @@ void hl__upgrade(hl_loop *l, hl_stream *s, const hl_op *with)
 static void begin_close(hl_loop *l, hl_stream *s)
 {
     s->quiescing = HL_QUIESCE_NONE;
-    if (s->goodbye == HL_GOODBYE_NONE)
+    if (s->goodbye != HL_GOODBYE_BOTH)
         hl__goodbye(l, s, HL_GOODBYE_BOTH);
     else
         hl__rearm(l, s);
@@ -112,7 +112,6 @@ void hl__stream_close(hl_loop *l, hl_stream *s, int32_t code, const void *reason
 {
     if (s->state != HL_OPEN)
         return;
-    s->goodbye = HL_GOODBYE_NONE; /* it may have been set to wait for this call */
     int await = hl__codec(s)->close(l, s, code, reason, len);
     if (s->slot.ended)
         return;
@@ -137,7 +136,7 @@ void hl__stream_finish(hl_loop *l, hl_stream *s)
     read_to_the_end(l, s);
     if (s->pauses == 0)
         l->backend->resume(l, s); /* dropping the input may have been what it waited for */
-    if (s->out_first == NULL)
+    if (s->out_last == NULL)
         hl__stream_flushed(l, s);
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define CHUNK_BYTES 65536u
-#define PER_CHUNK_MAX 256u
+#define PER_CHUNK_MAX 1024u
 
 static hl_slot_head *slot_in(const hl_table *t, hl_block *chunk, uint32_t index)
 {
@@ -26,7 +26,7 @@ int hl__table_init(hl_table *t, hl_slab *slab, uint32_t max, uint32_t slot_size)
     t->max = max;
     t->slot_size = slot_size;
     t->per_chunk = CHUNK_BYTES / slot_size < PER_CHUNK_MAX ? CHUNK_BYTES / slot_size : PER_CHUNK_MAX;
-    t->reciprocal = (uint32_t)((((uint64_t)1 << 32) + t->per_chunk - 1) / t->per_chunk);
+    t->reciprocal = (((uint64_t)1 << 36) + t->per_chunk - 1) / t->per_chunk;
     size_t bytes = ((size_t)max / t->per_chunk + 1) * sizeof(hl_block *);
     t->directory = hl_slab_get(slab, bytes);
     if (t->directory == NULL)
@@ -57,7 +57,7 @@ static hl_block *chunk_for(hl_table *t, uint32_t index)
     hl_block *fresh = hl_slab_get(t->slab, CHUNK_BYTES);
     if (fresh == NULL)
         return NULL;
-    memset(hl_block_data(fresh), 0, CHUNK_BYTES);
+    memset(hl_block_data(fresh), 0, (size_t)t->per_chunk * t->slot_size);
     /* release: publishes the zeroed chunk; acquire on failure: the winner's */
     if (__atomic_compare_exchange_n(at, &chunk, fresh, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return fresh;

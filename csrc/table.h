@@ -35,7 +35,7 @@ typedef struct hl_table {
     uint32_t slot_size;
     uint32_t per_chunk;
     uint32_t alive;      /* atomic: slots reserved and not released */
-    uint32_t reciprocal; /* of per_chunk, times 2^32: an index is divided at every operation */
+    uint64_t reciprocal; /* of per_chunk, times 2^36: an index is divided at every operation */
     hl_block **chunks;   /* atomic entries */
     hl_block *directory; /* holds `chunks` */
     hl_slab *slab;
@@ -59,11 +59,11 @@ void *hl__table_get(hl_table *t, hl_handle h);
 void hl__table_release(hl_table *t, hl_slot_head *s);
 
 /* index / per_chunk without a division, which every operation would pay for. The reciprocal is rounded up by less than
- * 2^-32, so the product is too large by less than index / 2^32. That is below 1 / per_chunk, and the result exact, for
- * all indices below 2^32 / per_chunk: with at most 256 slots in a chunk, all below 2^24. */
+ * 2^-36, so the quotient is too large by less than index / 2^36, which is less than 2^-12. That is below 1 / per_chunk,
+ * and the result exact, with fewer than 4096 slots in a chunk. */
 static inline uint32_t hl__table_chunk(const hl_table *t, uint32_t index)
 {
-    return (uint32_t)((uint64_t)index * t->reciprocal >> 32);
+    return (uint32_t)(index * t->reciprocal >> 36);
 }
 
 /* The slot at an index that the caller knows to be in use. Owner. */

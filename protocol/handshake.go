@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // MaxHandshakeSize is how many bytes the request of an opening handshake may have.
@@ -91,11 +92,21 @@ func ReadHandshake(received []byte) (request *http.Request, size int, err error)
 // IsUpgrade tells whether a request asks for WebSocket, in a way that is acceptable or not.
 func IsUpgrade(r *http.Request) bool { return hasToken(r.Header["Upgrade"], "websocket") }
 
+// headReaders are *bufio.Readers between requests. Between two connections that are made they would leave holes in the heap.
+var headReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 512) }}
+
 // readRequest reads a request's head.
 func readRequest(received []byte) (request *http.Request, size int, err error) {
 	source := bytes.NewReader(received)
-	reader := bufio.NewReaderSize(source, 512)
+	reader := headReaders.Get().(*bufio.Reader)
+	reader.Reset(source)
 	request, err = http.ReadRequest(reader)
+	if err != nil || request.Body == http.NoBody { // else the body reads on from it
+		defer func() {
+			reader.Reset(nil)
+			headReaders.Put(reader)
+		}()
+	}
 	if err != nil {
 		// The parser's own words may quote the request, so they are not repeated to the client.
 		return nil, 0, refuse(http.StatusBadRequest, "malformed HTTP request")
