@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,6 +25,7 @@ const actVariable = "HIOLOAD_E2E_ACT"
 
 var acts = map[string]func() error{
 	"forbid": forbid,
+	"idle":   idle,
 	"serve":  serve,
 }
 
@@ -96,7 +98,8 @@ func forbid() error {
 	return syscall.Exec(self, os.Args[:1], os.Environ())
 }
 
-// serve is an echo server that prints what its statistics say of its backend, and ends with SIGINT.
+// serve is an echo server that prints what its statistics say of its backend, and ends with SIGINT. With SIGUSR1 it collects
+// garbage, gives what is free back to the kernel, and says so.
 func serve() error {
 	cfg := server.DefaultConfig()
 	cfg.ListenAddr = "127.0.0.1:0"
@@ -109,6 +112,15 @@ func serve() error {
 	go func() {
 		<-interrupts
 		srv.Shutdown()
+	}()
+	collections := make(chan os.Signal, 1)
+	signal.Notify(collections, syscall.SIGUSR1)
+	go func() {
+		for range collections {
+			runtime.GC() // what lies in a sync.Pool survives one
+			debug.FreeOSMemory()
+			fmt.Println(collected)
+		}
 	}()
 	err = srv.Run(api.HandlerFunc(func(data any) error {
 		message, ok := data.(api.Buffer)
