@@ -348,6 +348,7 @@ func TestTLSRefuses(t *testing.T) {
 	address := serve(t, nil)
 	front, pool := tlsFront(t, address, []string{"h2"})
 	o := direct(t)
+	o.TLSConfig = &tls.Config{RootCAs: x509.NewCertPool()}
 	var unknown x509.UnknownAuthorityError
 	if c, _, err := Dial(within(t), "wss://"+front, o); c != nil || !errors.As(err, &unknown) {
 		t.Errorf("a certificate that nobody knows: %v", err)

@@ -2,7 +2,10 @@ package client
 
 import (
 	"bufio"
+	"encoding/pem"
+	"errors"
 	"io"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strconv"
@@ -21,7 +24,7 @@ const serverVariable = "HIOLOAD_TEST_SERVER"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(serverVariable) == "" {
-		os.Exit(m.Run())
+		os.Exit(run(m))
 	}
 	config := server.DefaultConfig()
 	config.ListenAddr = "127.0.0.1:0"
@@ -37,6 +40,25 @@ func TestMain(m *testing.M) {
 	if err := s.Run(api.HandlerFunc(echo)); err != nil {
 		panic(err)
 	}
+}
+
+// run runs the tests on a machine that trusts their certificate, as far as this process knows.
+func run(m *testing.M) int {
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS()
+	defer s.Close()
+	file, err := os.CreateTemp("", "hioload-test-*.pem")
+	if err == nil {
+		defer os.Remove(file.Name())
+		err = pem.Encode(file, &pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	}
+	if err == nil {
+		err = errors.Join(file.Close(), os.Setenv("SSL_CERT_FILE", file.Name()))
+	}
+	if err != nil {
+		panic(err)
+	}
+	return m.Run()
 }
 
 // serveElsewhere starts an echo server in a process of its own.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -79,15 +80,32 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// The proxy's own TLS is checked against the machine's certificates; there is no way to switch that off.
+// TLS to the proxy, checked against the certificates that the machine trusts, and TLS to the server within.
 func TestProxyWithTLS(t *testing.T) {
 	leaks(t)
-	own, _ := certificate(t)
+	own, pool := certificate(t)
 	secured, _ := proxy(t, &tls.Config{Certificates: []tls.Certificate{own}})
+	address := serve(t, nil)
+	front, _ := tlsFront(t, address, nil)
 	o := direct(t)
+	o.TLSConfig = &tls.Config{RootCAs: pool}
 	o.Proxy, _ = through(t, "https://"+secured)
+	for _, url := range []string{"ws://" + address, "wss://" + front} {
+		c := dial(t, url, o)
+		exchangeText(t, c, "hello")
+		c.Close()
+		await(t, "the end", c.Done())
+	}
+	_, port, err := net.SplitHostPort(secured)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Proxy, _ = through(t, "https://localhost:"+port) // which is not what the certificate says
+	o.NetDial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, secured)
+	}
 	var invalid *tls.CertificateVerificationError
-	if c, _, err := Dial(within(t), "ws://example.com", o); c != nil || !errors.As(err, &invalid) ||
+	if c, _, err := Dial(within(t), "ws://"+address, o); c != nil || !errors.As(err, &invalid) ||
 		!says(err, "TLS with the proxy") {
 		t.Errorf("%v", err)
 	}
