@@ -108,7 +108,8 @@ func (c *Conn) post(op csrc.Op, p []byte, limit uint64) error {
 	// Counted first and looked at then: however many goroutines do so at once, they do not pass the limit together.
 	size := max(uint64(len(p)), op.Len) + csrc.LetterCost
 	posted := c.posted.Add(size)
-	if waiting := c.unsent(posted); waiting > limit && waiting-size > l.lowWater {
+	// It may be less than size: until the loop has attached it, a slot shows what its last stream had taken up.
+	if waiting := c.unsent(posted); waiting > limit && waiting > size+l.lowWater {
 		c.posted.Add(-size)
 		return ErrQueueFull
 	}
