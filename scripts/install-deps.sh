@@ -77,7 +77,7 @@ find_missing() {
         finds_core gcc
         compiles gcc "$ck" || echo ck
         ;;
-    arm64) { compiles aarch64-linux-gnu-gcc "$main" && have qemu-aarch64; } || echo arm64 ;;
+    arm64) { compiles aarch64-linux-gnu-gcc "$zlib" -lz && have qemu-aarch64; } || echo arm64 ;;
     esac
 }
 
@@ -127,7 +127,7 @@ package() {
     apt-get:cmocka) echo libcmocka-dev ;;
     apt-get:valgrind) echo valgrind libc6-dbg ;;
     apt-get:node) echo nodejs npm ;;
-    apt-get:arm64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
+    apt-get:arm64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user zlib1g-dev:arm64 ;;
     apt-get:python) echo python3 python3-venv ;;
     apt-get:nc) echo netcat-openbsd ;;
     dnf:cc) echo gcc glibc-devel ;;
@@ -206,6 +206,7 @@ fi
 say "missing: $lacking; installing with $root${root:+ }$manager"
 case $manager in
 apt-get)
+    [ "$group" != arm64 ] || $root dpkg --add-architecture arm64 # whose zlib there is no package of our own for
     $root apt-get update -q >&2
     packages=$(for noun in $lacking; do package "$noun"; done)
     # shellcheck disable=SC2086 # a list of names
