@@ -121,12 +121,12 @@ struct hl_stream {
     uint8_t stalled; /* the kernel takes no more output for now */
     uint8_t in_held; /* in_block has a reference of ours */
     uint8_t oneshot : 1;
-    uint8_t drain_due : 1;  /* HL_EV_DRAIN is to come when output has fallen to low_water */
-    uint8_t lost : 1;       /* output was lost */
-    uint8_t deaf : 1;       /* the kernel takes no more output for good: it is discarded */
-    uint8_t end_told : 1;   /* HL_EV_END has been sent */
-    uint8_t patient : 1;    /* the peer is to close the connection, also after the goodbyes of both sides */
-    uint8_t client : 1;     /* hl_ws_config, as the next is */
+    uint8_t drain_due : 1; /* HL_EV_DRAIN is to come when output has fallen to low_water */
+    uint8_t lost : 1;      /* output was lost */
+    uint8_t deaf : 1;      /* the kernel takes no more output for good: it is discarded */
+    uint8_t end_told : 1;  /* HL_EV_END has been sent */
+    uint8_t patient : 1;   /* the peer is to close the connection, also after the goodbyes of both sides */
+    uint8_t client : 1;    /* hl_ws_config, as the next is */
     uint8_t streamed : 1;
     uint8_t quiescing : 4; /* HL_QUIESCE_* */
     uint8_t goodbye : 4;   /* HL_GOODBYE_* */
