@@ -40,3 +40,41 @@ func TestBrowser(t *testing.T) {
 		})
 	}
 }
+
+// Two tabs on the chat's page see each other's messages, and another room does not.
+func TestChat(t *testing.T) {
+	b := startBrowser(t)
+	for _, backend := range backends {
+		t.Run(backend, func(t *testing.T) {
+			p := startOn(t, backend, example(t, "ws_chat"))
+			enter := func(room, name string) *tab {
+				page := b.open(t, "http://"+p.addr+"/?room="+room+"&name="+name)
+				page.waitFor("connected as " + name)
+				return page
+			}
+			ann := enter("tea", "Ann")
+			bob := enter("tea", "Bob")
+			eve := enter("coffee", "Eve")
+			ann.waitFor("Bob has come")
+
+			ann.enter("#text", "Hello, <b>Bob</b>! κόσμε 😀")
+			bob.waitFor("Ann: Hello, <b>Bob</b>! κόσμε 😀") // as text, not as HTML
+			ann.waitFor("Ann: Hello, <b>Bob</b>! κόσμε 😀")
+			bob.enter("#text", "Hello, Ann!")
+			ann.waitFor("Bob: Hello, Ann!")
+			bob.waitFor("Bob: Hello, Ann!")
+
+			eve.enter("#text", "Anybody here?")
+			eve.waitFor("Eve: Anybody here?")
+			for page, words := range map[*tab]string{eve: "Hello", ann: "Anybody", bob: "Anybody"} {
+				var seen bool
+				if page.eval(`document.body.innerText.includes(`+quoted(words)+`)`, &seen); seen {
+					t.Errorf("a room sees %q, which was said in another", words)
+				}
+			}
+
+			bob.close()
+			ann.waitFor("Bob has left")
+		})
+	}
+}

@@ -184,6 +184,7 @@ func (b *browser) command(session, method string, params map[string]any, result 
 type tab struct {
 	t       *testing.T
 	b       *browser
+	target  string
 	session string
 }
 
@@ -199,7 +200,7 @@ func (b *browser) open(t *testing.T, url string) *tab {
 		&attached); err != nil {
 		t.Fatal(err)
 	}
-	page := &tab{t, b, attached.SessionID}
+	page := &tab{t, b, target.TargetID, attached.SessionID}
 	loaded := b.await(awaited{page.session, "Page.loadEventFired"})
 	var navigated struct{ ErrorText string }
 	err := errors.Join(
@@ -215,6 +216,14 @@ func (b *browser) open(t *testing.T, url string) *tab {
 		t.Fatal(err)
 	}
 	return page
+}
+
+// close closes the tab.
+func (p *tab) close() {
+	p.t.Helper()
+	if err := p.b.command("", "Target.closeTarget", map[string]any{"targetId": p.target}, nil); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // eval runs JavaScript in the page. The value of the expression, or what its promise gives, goes to result.

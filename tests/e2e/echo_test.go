@@ -42,5 +42,5 @@ func echo(data any) error {
 	}
 	defer message.Release()
 	c := api.FromContext(api.ContextFromData(data)).(*protocol.WSConnection)
-	return c.SendFrame(&protocol.WSFrame{IsFinal: true, Opcode: protocol.MessageOpcode(data), Payload: message.Bytes()})
+	return c.Send(protocol.MessageOpcode(data), message.Bytes())
 }
