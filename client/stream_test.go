@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -9,9 +10,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/momentics/hioload-ws/protocol"
+	"github.com/momentics/hioload-ws/server"
 )
 
 // A message of 64 MiB, more than a connection may hold, is read while it comes, and one as large is written. Next
@@ -72,4 +75,71 @@ func TestStreaming(t *testing.T) {
 	if _, _, err := c.NextReader(within(t)); !errors.As(err, &end) || end.Code != protocol.CloseAbnormalClosure {
 		t.Errorf("at the end: %v", err)
 	}
+}
+
+// Both ends stream and compress: fragments of a compressed message are written on one side, expanded piece by piece on the
+// other, and come back the same way.
+func TestStreamingCompressed(t *testing.T) {
+	for name, compression := range map[string]*protocol.Compression{
+		"takeover":    {},
+		"no takeover": {ServerNoContextTakeover: true, ClientNoContextTakeover: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := server.DefaultConfig()
+			config.Streaming = true
+			config.Compression = compression
+			address := serveWith(t, protocol.Events{OnOpen: func(c *protocol.WSConnection, _ *http.Request) {
+				go func() {
+					for echoStream(c) == nil {
+					}
+				}()
+			}}, config)
+			o := direct(t)
+			o.Streaming, o.Compression = true, compression
+			c := dial(t, "ws://"+address, o)
+			for _, size := range []int{0, 1, 100, 70_000, 5_000_000} {
+				text := strings.Repeat("so it goes on and on; ", size/22+1)[:size]
+				w, err := c.NextWriter(within(t), protocol.OpcodeText)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for rest := text; len(rest) > 0; {
+					n := min(len(rest), 9999)
+					if _, err := io.WriteString(w, rest[:n]); err != nil {
+						t.Fatal(err)
+					}
+					rest = rest[n:]
+				}
+				if err := w.Close(); err != nil {
+					t.Fatal(err)
+				}
+				opcode, r, err := c.NextReader(within(t))
+				if err != nil || opcode != protocol.OpcodeText {
+					t.Fatalf("%d bytes: opcode %d, %v", size, opcode, err)
+				}
+				if got, err := io.ReadAll(r); err != nil || string(got) != text {
+					t.Fatalf("%d bytes: %d came back, %v", size, len(got), err)
+				}
+			}
+			if stats := c.GetStats(); stats["bytes_sent"] > 500_000 {
+				t.Errorf("%d bytes were sent: they were not compressed", stats["bytes_sent"])
+			}
+		})
+	}
+}
+
+// echoStream sends one message back while it comes.
+func echoStream(c *protocol.WSConnection) error {
+	opcode, r, err := c.NextReader(context.Background())
+	if err != nil {
+		return err
+	}
+	w, err := c.NextWriter(context.Background(), opcode)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(w, r); err != nil {
+		return err
+	}
+	return w.Close()
 }
