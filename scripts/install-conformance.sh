@@ -47,9 +47,9 @@ install_kosoku() {
         rm -rf "$folder"
         python3 -m venv "$folder"
         "$folder/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "kosoku==$kosoku" >&2
-        "$folder/bin/python" "$tests/fix_kosoku.py"
         touch "$folder/complete"
     fi
+    "$folder/bin/python" "$tests/fix_kosoku.py" || return 1
     echo "$folder/bin/kosoku"
 }
 

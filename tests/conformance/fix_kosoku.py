@@ -1,8 +1,8 @@
 """Mends a defect of kosoku 0.1.0 in the environment whose Python runs this. Can be run again.
 
-kosoku gives a message that arrived uncompressed to the case as str, where wstest gives bytes: text as it is, and of a
-binary message a character for each byte. Cases 12 and 13 hash it, which takes bytes: a server that leaves small messages
-uncompressed, as RFC 7692 section 6 allows, would fail."""
+kosoku gives a message that arrived uncompressed to the case as str, a character for each byte, where wstest gives bytes.
+Cases 12 and 13 hash it, which takes bytes: a server that leaves small messages uncompressed, as RFC 7692 section 6 allows,
+would fail."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ import sys
 BEFORE = "def onMessage(self, msg, binary):\n   m = hashlib.sha1()\n"
 AFTER = (
     "def onMessage(self, msg, binary):\n"
-    "   if isinstance(msg, str): msg = msg.encode('latin-1' if binary else 'utf-8')  # came uncompressed\n"
+    "   if isinstance(msg, str): msg = msg.encode('latin-1')  # came uncompressed\n"
     "   m = hashlib.sha1()\n"
 )
 
