@@ -142,25 +142,29 @@ func opcode(text bool) byte {
 }
 
 func (h *hioload) write(text bool, pieces ...[]byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	if len(pieces) == 1 {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
 		return h.conn.Write(ctx, opcode(text), pieces[0])
 	}
-	for i, piece := range pieces {
-		f := &protocol.WSFrame{IsFinal: i == len(pieces)-1, Opcode: protocol.OpcodeContinuation, Payload: piece}
-		if i == 0 {
-			f.Opcode = opcode(text)
-		}
-		if err := h.conn.SendFrame(f); err != nil {
+	w, err := h.conn.NextWriter(ctx, opcode(text))
+	if err != nil {
+		return err
+	}
+	for _, piece := range pieces {
+		if _, err := w.Write(piece); err != nil {
 			return err
 		}
 	}
-	return nil
+	return w.Close()
 }
 
-func (h *hioload) ping(payload string) error {
-	return h.conn.SendFrame(&protocol.WSFrame{IsFinal: true, Opcode: protocol.OpcodePing, Payload: []byte(payload)})
+// ping chooses the payload itself.
+func (h *hioload) ping(string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := h.conn.Ping(ctx)
+	return err
 }
 
 func (h *hioload) close(code int, reason string) error {

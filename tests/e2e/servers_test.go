@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"math/rand"
 	"os/exec"
 	"path/filepath"
@@ -144,8 +145,15 @@ func (a agreement) check(t *testing.T, loops *wsclient.Loops, url string) {
 	if _, err := d.conn.Ping(d.ctx); err != nil {
 		t.Error(err)
 	}
+	if _, err := d.conn.Ping(d.ctx); err != nil {
+		t.Error(err)
+	}
 	if err := d.conn.Write(d.ctx, protocol.OpcodeText, []byte("goodbye 4321 why")); err != nil {
 		t.Fatal(err)
+	}
+	// Reading on is what tells the connection that nothing more will be said, and the close frame may be answered.
+	if buffers, err := d.conn.RecvZeroCopy(); err != io.EOF {
+		t.Errorf("got %d messages, %v", len(buffers), err)
 	}
 	d.ended(4321, "why")
 
