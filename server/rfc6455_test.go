@@ -223,6 +223,9 @@ func TestRFC6455Handshake(t *testing.T) {
 		{"4.4", "version 13", version, "Sec-WebSocket-Version: 8", 426},
 		{"4.4", "and no other", version, "Sec-WebSocket-Version: 13, 8", 426},
 		{"4.2.1", "8: subprotocols that are not spoken", key, "Sec-WebSocket-Protocol: soap, wamp\r\n" + key, 101},
+		{"10.2", "a page from the same host", key, "Origin: http://example.com\r\n" + key, 101},
+		{"10.2", "no page from another", key, "Origin: http://example.org\r\n" + key, 403},
+		{"10.2", "nor of no host at all", key, "Origin: null\r\n" + key, 403},
 		{"9.1", "extensions that are not known", key, "Sec-WebSocket-Extensions: foo; bar=\"1\", x-baz\r\n" + key, 101},
 	} {
 		t.Run(row.section+" "+row.rule, func(t *testing.T) {
