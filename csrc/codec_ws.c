@@ -12,6 +12,7 @@
 #include <sys/random.h>
 
 #define COMPRESSED 0x40 /* RSV1 in the first byte of a frame */
+#define SHARE (1u << 20) /* bytes of messages; a stream whose input stands for more goes on in the next turn */
 #define COPY_WORTH 1024 /* bytes; compressed frames up to this are gathered with what is queued already */
 
 static void no_memory(hl_loop *l, hl_stream *s)
@@ -154,6 +155,10 @@ static void fail(hl_loop *l, hl_stream *s, int error)
         hl__stream_finish(l, s);
         return;
     }
+    if (hl__room(l) == 0) { /* a decoder that could not be put aside behind the last event that the ring could take */
+        hl__end(l, &s->slot, results[-error]);
+        return;
+    }
     s->failed = (uint8_t)-error;
     hl__pause(s, HL_PAUSE_FAILED);
     tell_end(l, s, 1006);
@@ -205,6 +210,7 @@ static int wants_input(const hl_stream *s)
 static void decode(hl_loop *l, hl_stream *s)
 {
     hl_ws *ws = decoder(l, s);
+    uint64_t made = 0;
     int r;
     do {
         hl_ws_input in = {hl__in_data(s), s->in_len};
@@ -212,9 +218,11 @@ static void decode(hl_loop *l, hl_stream *s)
         r = hl_ws_next(ws, l->cache, &in, &item);
         s->in_at += s->in_len - (uint32_t)in.len;
         s->in_len = (uint32_t)in.len;
-        if (r == HL_WS_ITEM)
+        if (r == HL_WS_ITEM) {
+            made += item.len;
             take(l, s, &item);
-    } while (r >= 0 && wants_input(s) && hl__room(l) > 0);
+        }
+    } while (r >= 0 && made < SHARE && wants_input(s) && hl__room(l) > 0);
     settle(l, s, ws, r);
 }
 

@@ -98,7 +98,7 @@ static void after_input(hl_loop *l, hl_stream *s)
         if (!s->in_held)
             hl_block_ref(s->in_block);
         s->in_held = 1;
-        if (s->pauses == 0)
+        if (!(s->pauses & (uint8_t)~HL_PAUSE_END)) /* the end may have come before the upgrade that brought this */
             hl__list_add(l, &s->slot, HL_LIST_INPUT);
         return;
     }

@@ -179,15 +179,17 @@ static void received_straight(hl_loop *l, const struct io_uring_cqe *cqe)
     p->straights[id].block = NULL;
     p->unused[p->unused_count++] = (uint16_t)id;
     hl_stream *s = (hl_stream *)hl__slot(l, done.stream);
-    if (s == NULL || s->slot.ended) {
+    int stale = s == NULL || s->slot.ended;
+    if (stale) {
         HL_COUNT(l->stats.stale_events, 1);
     } else {
         s->slot.poll_mask = (s->slot.poll_mask & 0xffff & ~(uint32_t)(RECEIVING | CANCELLING | STRAIGHT)) | BULK;
         if (cqe->res > 0)
             hl__stream_received(l, s, &done.where, done.where.iov_len, (size_t)cqe->res);
-        go_on_receiving(l, s, cqe->res);
     }
-    hl_cache_unref(l->cache, done.block);
+    hl_cache_unref(l->cache, done.block); /* before it may grow for what is asked for next: growing can move it */
+    if (!stale)
+        go_on_receiving(l, s, cqe->res);
 }
 
 static void watched(hl_loop *l, hl_slot *s, int events)

@@ -551,6 +551,30 @@ static void an_idle_loop_keeps_nothing(void **state)
     close_fixture(f);
 }
 
+/* A few bytes stand for many messages: they come a share at a time, so that others are heard in between. */
+static void a_volley_of_bombs(void **state)
+{
+    (void)state;
+    enum { SIZE = 1 << 20, COUNT = 20 };
+    fixture *f = open_fixture(NULL);
+    talk t;
+    open_talk(&t, f, 0, 0, (hl_deflate_config){0}, NULL);
+    turn(f);
+    bytes wire = {0};
+    uint8_t *zeros = test_calloc(1, SIZE);
+    for (int i = 0; i < COUNT; i++)
+        add_message(&t, &wire, HL_WS_BINARY, zeros, SIZE);
+    peer_write(t.fd, wire.data, wire.len);
+    turn(f);
+    assert_true(f->sh->cq.tail - f->sh->cq.head <= 1);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(expect(f, HL_EV_MESSAGE, t.h).len, SIZE);
+    test_free(zeros);
+    bytes_free(&wire);
+    close_talk(&t);
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -563,6 +587,7 @@ int main(void)
         cmocka_unit_test(encoded_frames),
         cmocka_unit_test(many_small_messages),
         cmocka_unit_test(a_bomb),
+        cmocka_unit_test(a_volley_of_bombs),
         cmocka_unit_test(bad_data),
         cmocka_unit_test(a_config_out_of_bounds),
         cmocka_unit_test(posted_by_another_thread),

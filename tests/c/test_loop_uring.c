@@ -13,6 +13,7 @@
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sys/mman.h>
 
 /* NULL, having said so, where io_uring is not to be had. */
 static fixture *open_uring(hl_loop_config c)
@@ -270,6 +271,47 @@ static void quiescing_amid_a_straight_receive(void **state)
     close_fixture(f);
 }
 
+/* The receive that was quiesced fills the message's block, and more waits: what is asked for next makes the block grow,
+ * and one this large moves. */
+static void quiescing_as_a_straight_receive_fills_its_block(void **state)
+{
+    (void)state;
+    enum { HUGE = 15u << 20, LEFT = 65536, BEHIND = 40000 };
+    fixture *f = open_uring((hl_loop_config){0});
+    int fd[2];
+    hl_handle h = open_ws(f, fd);
+    uint8_t *wire = calloc(1, HL_WS_MAX_HEADER + HUGE);
+    hl_ws_header_write(wire, HL_WS_BINARY, 1, HUGE, (const uint8_t[4]){0});
+    const hl__straight *asked = NULL;
+    size_t sent = 0, to = HL_SLAB_MAX + HL_SLAB_MAX / 2;
+    for (int i = 0; sent < to || straights_under_way(f) == 0; i++) {
+        assert_true(i < 100000);
+        send_some(fd[1], wire, &sent, to);
+        assert_int_equal(hl_loop_enter(f->loop, 0, 0), 0);
+        if (asked == NULL && sent == to && straights_under_way(f) > 0) {
+            hl__uring_state *p = f->loop->poll;
+            asked = &p->straights[p->unused[p->unused_count]];
+            assert_int_equal(asked->block->cls, HL_SLAB_LARGE);
+            to = HL_WS_MAX_HEADER + asked->block->size - LEFT;
+        }
+    }
+    assert_int_equal(asked->where.iov_len, LEFT);
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *end = hl_block_data(asked->block) + asked->block->size; /* something may lie there already */
+    void *behind = mmap(end, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    to += LEFT + BEHIND;
+    while (sent < to)
+        send_some(fd[1], wire, &sent, to);
+    push_code(f, h, HL_OP_QUIESCE, 0);
+    expect(f, HL_EV_QUIET, h);
+    assert_int_equal(hl_loop_stream_stats(f->loop, h)->received, to);
+    if (behind != MAP_FAILED)
+        munmap(behind, page);
+    free(wire);
+    close(fd[1]);
+    close_fixture(f);
+}
+
 static void closing_amid_a_straight_receive(void **state)
 {
     (void)state;
@@ -373,6 +415,7 @@ int main(void)
         cmocka_unit_test(aborting_amid_a_straight_receive),
         cmocka_unit_test(freeing_amid_a_straight_receive),
         cmocka_unit_test(quiescing_amid_a_straight_receive),
+        cmocka_unit_test(quiescing_as_a_straight_receive_fills_its_block),
         cmocka_unit_test(closing_amid_a_straight_receive),
 #endif
         cmocka_unit_test(another_thread_may_drive),

@@ -6,6 +6,8 @@
  */
 #include "loop_fixture.h"
 
+#include "ws_stream.h"
+
 static hl_handle open_ws(fixture *f, int fd[2], uint8_t kind, uint64_t max)
 {
     make_pair(fd);
@@ -374,9 +376,36 @@ static void no_pings_behind_output_that_waits(void **state)
     close_fixture(f);
 }
 
+/* The end has come before the upgrade, with more messages than the completion ring has room for. */
+static void all_that_came_before_the_end_is_delivered(void **state)
+{
+    (void)state;
+    enum { MESSAGES = 200 };
+    fixture *f = open_fixture(&(hl_loop_config){.ring = 64});
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0);
+    bytes rest = {0};
+    for (int i = 0; i < MESSAGES; i++)
+        add_frame(&rest, 1, 0x82, &i, sizeof i);
+    close(fd[1]);
+    expect(f, HL_EV_END, h);
+    push(f, (hl_op){
+                .code = HL_OP_UPGRADE, .handle = h, .data = stage(f, rest.data, rest.len, 0), .len = rest.len});
+    for (int i = 0; i < MESSAGES; i++) {
+        hl_event e = expect(f, HL_EV_MESSAGE, h);
+        assert_int_equal(e.len, sizeof i);
+        assert_memory_equal(e.data, &i, sizeof i);
+    }
+    assert_int_equal(expect(f, HL_EV_END, h).flags, 1006);
+    bytes_free(&rest);
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_that_came_before_the_end_is_delivered),
         cmocka_unit_test(a_client_masks_what_it_sends),
         cmocka_unit_test(bytes_that_others_look_at_are_masked_in_a_copy),
         cmocka_unit_test(each_frame_has_a_mask_of_its_own),
