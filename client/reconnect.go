@@ -28,9 +28,8 @@ type Reconnector struct {
 	// what has to be said anew is said here. nil: nothing is called.
 	OnConnect func(c *Conn, r *http.Response)
 
-	// OnRetry is called before each wait with what has gone wrong, the error of Dial or a
-	// *protocol.CloseError,, and how long
-	// the wait will be. nil: nothing is called.
+	// OnRetry is called before each wait with what has gone wrong, the error of Dial or a *protocol.CloseError, and how
+	// long the wait will be. nil: nothing is called.
 	OnRetry func(err error, wait time.Duration)
 
 	// Retry tells whether there is a point in trying again after such an error. nil: [Temporary].

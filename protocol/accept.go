@@ -127,11 +127,17 @@ func (e *Endpoint) acceptPlain(u *UpgradeRequest) (Adoption, []byte, error) {
 	if route == nil {
 		route = &e.own
 	}
+	accepted := false
+	defer func() {
+		if !accepted { // for CheckOrigin may have panicked, too
+			e.addresses.leave(client)
+		}
+	}()
 	a, response, err := e.accept(u.Request, route, u.From, u.Header)
 	if err != nil {
-		e.addresses.leave(client)
 		return Adoption{}, nil, err
 	}
+	accepted = true
 	if u.From != nil {
 		client, u.From.client = u.From.client, netip.Addr{}
 	}

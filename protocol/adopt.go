@@ -68,6 +68,9 @@ func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
 		result <- err
 		if err == nil {
 			c.begin()
+			if s.isDraining() { // the client has been answered: it is told that this is the end, as others are
+				c.drain()
+			}
 		}
 	}
 	if s.loop.OnLoop() {
@@ -88,7 +91,7 @@ func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
 
 // attach is Adopt's part on the loop's goroutine. When it fails the descriptor is still the caller's.
 func (s *Shard) attach(c *WSConnection, fd int, a Adoption) error {
-	if s.isDraining() {
+	if s.isDraining() && !a.admitted {
 		return loop.ErrClosed
 	}
 	if err := s.loop.Attach(&c.conn, (*target)(c), fd, true); err != nil {

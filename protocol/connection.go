@@ -25,12 +25,13 @@ type WSConnection struct {
 
 // Bits of WSConnection.state.
 const (
-	stateOpen     = 1 << iota // the handshake is done
-	stateClosing              // our close frame is queued: nothing may be sent any more
-	statePartial              // a fragmented message is being sent
-	stateEnded                // the connection is over
-	stateCounted              // ... and its traffic is in its shard's sum; guarded by shard.mu
-	stateStreamed             // messages come in pieces, for NextReader
+	stateOpen        = 1 << iota // the handshake is done
+	stateClosing                 // our close frame is queued: nothing may be sent any more
+	statePartial                 // a fragmented message is being sent
+	stateEnded                   // the connection is over
+	stateCounted                 // ... and its traffic is in its shard's sum; guarded by shard.mu
+	stateStreamed                // messages come in pieces, for NextReader
+	stateAwaitsDrain             // the loop has been asked to tell when there is room, and has not yet
 )
 
 // setState sets or clears a bit and tells whether that changed anything.

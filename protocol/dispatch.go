@@ -82,6 +82,7 @@ func (c *WSConnection) timeout(deadline uint8) {
 
 // drained is called when unsent output has fallen to the low mark.
 func (c *WSConnection) drained() {
+	c.setState(stateAwaitsDrain, false) // first: whoever finds too little room now asks anew
 	c.roomChanged()
 	c.drainTopics()
 	if c.drainHandler() == nil {

@@ -195,7 +195,7 @@ func TestDrainEvent(t *testing.T) {
 				s.endpoint.SetHandler(h, true)
 				c, peer := open(t, s)
 				size := fill(t, c)
-				if n := c.Buffered(); n < testHigh || n > testLimit+(testLimit/8<<10)*128 {
+				if n := c.Buffered(); n > testLimit+(testLimit/8<<10)*128 { // the loop is sending meanwhile
 					t.Errorf("%d bytes buffered", n)
 				}
 				read(t, peer, size)

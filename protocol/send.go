@@ -162,7 +162,7 @@ func (c *WSConnection) sendError(err error) error {
 func (c *WSConnection) tooSlow() {
 	e := c.shard.endpoint
 	e.queueFull.Add(1)
-	_ = c.conn.AwaitDrain() // fails when it has closed. Without it, output that never reached the high mark would not drain
+	_ = c.awaitDrain() // fails when it has closed. Without it, output that never reached the high mark would not drain
 	if e.config.SlowConsumer == SlowConsumerClose && c.close(ClosePolicyViolation, "reads too slowly") == nil {
 		e.slowClosed.Add(1)
 	}

@@ -440,6 +440,7 @@ func TestPublishInHandler(t *testing.T) {
 	h := newHub(t, 1, EndpointConfig{}, loop.Config{})
 	h.SetHandler(api.HandlerFunc(func(data any) error {
 		if message, ok := data.(api.Buffer); ok {
+			defer message.Release()
 			_, err := h.Publish("chat", OpcodeText, message.Bytes())
 			return err
 		}

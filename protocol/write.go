@@ -73,7 +73,7 @@ func (c *WSConnection) awaitRoom(ctx context.Context, r *room) error {
 		case <-r.changed: // of old: whatever happens from here on comes after it
 		default:
 		}
-		if err := c.sendError(c.conn.AwaitDrain()); err != nil {
+		if err := c.sendError(c.awaitDrain()); err != nil {
 			return err
 		}
 		select {
@@ -84,6 +84,19 @@ func (c *WSConnection) awaitRoom(ctx context.Context, r *room) error {
 			return api.ErrTransportClosed
 		}
 	}
+}
+
+// awaitDrain has csrc.EvDrain come when no more than the low mark is unsent, if it is so already, too. However many ask, the
+// loop is asked once.
+func (c *WSConnection) awaitDrain() error {
+	if !c.setState(stateAwaitsDrain, true) {
+		return nil
+	}
+	err := c.conn.AwaitDrain()
+	if err != nil {
+		c.setState(stateAwaitsDrain, false)
+	}
+	return err
 }
 
 // roomChanged has whoever waits for room look again. With or without extension.mu.

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -243,11 +245,11 @@ func TestHighWater(t *testing.T) {
 func TestPingInterval(t *testing.T) {
 	cfg := local()
 	cfg.PingInterval = 50 * time.Millisecond
-	cfg.ReadTimeout = 400 * time.Millisecond
+	cfg.ReadTimeout = 1500 * time.Millisecond
 	s := start(t, cfg, api.HandlerFunc(echo))
 	c := dial(t, s.Addr())
 	began := time.Now()
-	for time.Since(began) < 2*cfg.ReadTimeout {
+	for time.Since(began) < cfg.ReadTimeout*6/5 {
 		c.expect(protocol.OpcodePing, nil)
 		c.send(protocol.OpcodePong, nil)
 	}
@@ -278,4 +280,28 @@ func TestCloseTimeout(t *testing.T) {
 	case <-time.After(3 * time.Second): // the default is 5
 		t.Error("it waits for an answer that does not come")
 	}
+}
+
+// A panic in CheckOrigin gives back what was counted for the client's address.
+func TestPanicInCheckOriginIsNotCounted(t *testing.T) {
+	cfg := local()
+	cfg.MaxConnectionsPerIP = 1
+	var asked atomic.Int32
+	cfg.CheckOrigin = func(*http.Request) bool {
+		if asked.Add(1) == 1 {
+			panic(http.ErrAbortHandler)
+		}
+		return true
+	}
+	s, err := NewUpgrader(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Shutdown)
+	h := httptest.NewServer(s.WebSocket(api.HandlerFunc(echo)))
+	t.Cleanup(h.Close)
+	c := connect(t, h.Listener.Addr())
+	c.write([]byte(request))
+	c.expectEnd()
+	dial(t, h.Listener.Addr())
 }

@@ -27,6 +27,7 @@ type entry struct {
 type probe struct {
 	header http.Header
 	entry  *entry
+	status int
 }
 
 // ServeHTTP serves the request, or says that it would.
@@ -41,7 +42,7 @@ func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // The mux writes to a probe when it finds nothing, or redirects.
 func (p *probe) Header() http.Header         { return p.header }
 func (p *probe) Write(b []byte) (int, error) { return len(b), nil }
-func (p *probe) WriteHeader(int)             {}
+func (p *probe) WriteHeader(status int)      { p.status = status }
 
 // Handle has h serve the requests that match pattern, as http.ServeMux does: over package net/http, on the server's port.
 // All such requests go to h, those that ask for a WebSocket too, which h may open (WebSocket, Upgrade). A WebSocket that no
@@ -75,21 +76,22 @@ func (s *Server) match(r *http.Request) *protocol.Route {
 	if !protocol.IsUpgrade(r) {
 		return nil
 	}
-	e := s.routes.find(r)
+	e, redirected := s.routes.find(r)
 	switch {
 	case e != nil:
 		return e.route
-	case s.routes.handles.Load():
+	case s.routes.handles.Load() && !redirected:
 		return s.endpoint.Route()
 	}
 	return nil
 }
 
-// find returns the entry that matches a request, which gets its path values by that; nil: there is none.
-func (rs *routes) find(r *http.Request) *entry {
+// find returns the entry that matches a request, which gets its path values by that; nil: there is none, or the mux
+// redirects to where there may be one.
+func (rs *routes) find(r *http.Request) (e *entry, redirected bool) {
 	p := probe{header: make(http.Header)}
 	rs.mux.ServeHTTP(&p, r)
-	return p.entry
+	return p.entry, p.status/100 == 3
 }
 
 // ServeHTTP serves a request over net/http.

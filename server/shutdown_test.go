@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -334,4 +335,40 @@ func TestTwoServers(t *testing.T) {
 	if one.GetActiveConnections() != 0 || two.GetActiveConnections() != 1 {
 		t.Errorf("%d and %d connections", one.GetActiveConnections(), two.GetActiveConnections())
 	}
+}
+
+// A WebSocket whose handshake was answered when the server begins to shut down is told 1001, as all others are.
+func TestUpgradeDuringShutdownGets1001(t *testing.T) {
+	s, err := NewUpgrader(local())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ask := protocol.UpgradeRequest{Request: r, Route: protocol.NewRoute(api.HandlerFunc(echo), protocol.RouteConfig{})}
+		accepted, response, err := s.endpoint.Accept(ask)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		fd, err := s.answer(conn, response, &accepted)
+		if err != nil {
+			t.Error(err)
+		}
+		go s.Shutdown()
+		for s.running() {
+			runtime.Gosched()
+		}
+		time.Sleep(50 * time.Millisecond) // it drains
+		if _, err = s.quietest().Adopt(fd, accepted); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(h.Close)
+	c := dial(t, h.Listener.Addr())
+	c.expectClose(protocol.CloseGoingAway)
 }

@@ -390,3 +390,24 @@ func serveHTTP(t *testing.T, h http.Handler) net.Addr {
 	t.Cleanup(web.Close)
 	return web.Listener.Addr()
 }
+
+// What net/http would redirect is not for the server's own handler, asked over a loop or over net/http.
+func TestUncleanPathIsRedirected(t *testing.T) {
+	s := start(t, local(), api.HandlerFunc(echo))
+	s.HandleWebSocket("/rooms/{room}", api.HandlerFunc(echo))
+	for _, path := range []string{"//rooms/x", "/a/../rooms/x"} {
+		c := connect(t, s.Addr())
+		c.write(asking(path))
+		onLoop, _ := c.response()
+		c = connect(t, s.Addr())
+		c.write([]byte("GET /nothing HTTP/1.1\r\nHost: example.com\r\n\r\n"))
+		if r, _ := c.response(); r.StatusCode != 404 {
+			t.Error(r.Status)
+		}
+		c.write(asking(path))
+		overHTTP, _ := c.response()
+		if onLoop.StatusCode != overHTTP.StatusCode {
+			t.Errorf("%s: %s on a loop, %s over net/http", path, onLoop.Status, overHTTP.Status)
+		}
+	}
+}

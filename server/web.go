@@ -37,6 +37,7 @@ func newWeb(cfg *Config, h http.Handler) *web {
 		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.requests.Add(1)
 			h.ServeHTTP(rw, r)
+			bound(rw, r, cfg.HandshakeTimeout)
 		}),
 		ReadHeaderTimeout: cfg.HandshakeTimeout,
 		IdleTimeout:       keepAlive,
@@ -48,6 +49,15 @@ func newWeb(cfg *Config, h http.Handler) *web {
 		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}
 	return w
+}
+
+// bound limits the time for what its handler has left of a request's body: net/http reads some of it before it answers,
+// and without a limit would wait for it for ever.
+func bound(rw http.ResponseWriter, r *http.Request, limit time.Duration) {
+	c, ok := r.Context().Value(webConnKey{}).(*webConn)
+	if ok && r.ContentLength != 0 && !c.ended.Load() { // else somebody else may have it
+		_ = http.NewResponseController(rw).SetReadDeadline(time.Now().Add(limit)) // fails when it has closed
+	}
 }
 
 // takeOver begins to serve a connection. It does not block.

@@ -307,3 +307,17 @@ func eventually(t testing.TB, so func() bool) {
 		}
 	}
 }
+
+// A body that never comes, for a handler that does not want it, must not hold a connection for ever.
+func TestUnwantedBodyIsNotAwaitedForEver(t *testing.T) {
+	cfg := local()
+	cfg.HandshakeTimeout = 300 * time.Millisecond
+	s := start(t, cfg, api.HandlerFunc(echo))
+	s.Handle("GET /health", say("well"))
+	c := connect(t, s.Addr())
+	c.write([]byte("POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"))
+	if response, _ := c.response(); response.StatusCode != http.StatusNotFound {
+		t.Error(response.Status)
+	}
+	c.expectEnd()
+}
