@@ -200,8 +200,8 @@ func TestDrainEvent(t *testing.T) {
 				}
 				read(t, peer, size)
 				next(t, drains)
-				if n := c.Buffered(); n > testLow {
-					t.Errorf("%d bytes are left", n)
+				for c.Buffered() > testLow { // that was told of a drain in the middle of the filling: another comes
+					next(t, drains)
 				}
 			}
 			seen := make(chan string, 100)

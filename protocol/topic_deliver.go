@@ -185,20 +185,25 @@ func (t *topicSet) flush() {
 			t.flushSoon()
 			return
 		}
-		t.held[0].sendHeld()
+		if !t.held[0].sendHeld() {
+			return
+		}
 	}
 }
 
-// sendHeld sends the oldest message that waits. One that finds no room now is too large for this connection.
-func (s *subscription) sendHeld() {
-	if err := s.owner.conn.sendPublished(s.backlog.at(0).message); err == nil {
+// sendHeld sends the oldest message that waits; false: it goes on waiting, for room that an event will tell of. Once no
+// more than the low mark is unsent, there is room for any message.
+func (s *subscription) sendHeld() bool {
+	switch err := s.owner.conn.sendPublished(s.backlog.at(0).message); err {
+	case nil:
 		s.owner.conn.shard.topics.delivered.Add(1)
-	} else if err != errPartial {
+	case ErrBackpressure, errPartial:
+		return false
+	default:
 		s.lose(err)
-	} else {
-		return
 	}
 	if s.backlog.pop(); s.backlog.count == 0 {
 		s.abandon()
 	}
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/momentics/hioload-ws/internal/loop"
 )
@@ -193,7 +194,7 @@ func TestBurstToAFastConsumer(t *testing.T) {
 	h.expectNoMemory()
 }
 
-// A message that is too large for what the connection may have unsent, behind others, is given up and counted.
+// A message larger than all that the connection may have unsent waits behind others, until there is room for any.
 func TestMessageTooLargeForItsQueue(t *testing.T) {
 	small := marks
 	small.QueueLimit = 256 << 10
@@ -204,15 +205,43 @@ func TestMessageTooLargeForItsQueue(t *testing.T) {
 		s.settle() // the core has been there since
 		return s.conn.Queued() > uint64(small.LowWater)
 	})
-	h.publish("x", strings.Repeat("x", 300<<10), 1)
+	large := strings.Repeat("x", 300<<10)
+	h.publish("x", large, 1)
 	h.publish("x", "behind it", 1)
-	for h.Stats().Topics.Dropped == 0 {
-		s.settle()
-	}
 	for i := range sent {
 		s.expect(numbered(i))
 	}
-	s.expect("behind it")
+	s.expect(large, "behind it")
+	if n := h.Stats().Topics.Dropped; n != 0 {
+		t.Errorf("%d messages were dropped", n)
+	}
 	s.expectNothing()
 	h.expectNoMemory()
+}
+
+// A message that waits is not given up because others have just gone out: there is room for it when those are sent.
+func TestLatestWaitsForTheSendLimit(t *testing.T) {
+	h := newHub(t, 1, EndpointConfig{}, loop.Config{HighWater: 64 << 10, LowWater: 16 << 10, QueueLimit: 64 << 10})
+	s := h.open(0)
+	if err := s.peer.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	s.subscribe("price/+", WithTopicPolicy(TopicPolicy{Slow: SlowKeepLatest}))
+	text := func(i int) string { return string(rune('a'+i%26)) + strings.Repeat(".", 40_000) }
+	topic := func(i int) string { return "price/" + string("ab"[i%2]) }
+	i := 0
+	for ; h.Stats().Topics.Replaced+h.Stats().Topics.Dropped < 10 && i < 1000; i++ {
+		h.publish(topic(i), text(i), 1)
+		settle(t, h.shards[0])
+	}
+	for missing := map[string]bool{text(i - 1): true, text(i - 2): true}; len(missing) > 0; {
+		_, p, err := s.next()
+		if err != nil {
+			t.Fatalf("the latest do not come: %v, %+v", err, h.Stats().Topics)
+		}
+		delete(missing, string(p))
+	}
+	if dropped := h.Stats().Topics.Dropped; dropped != 0 {
+		t.Errorf("%d are lost", dropped)
+	}
 }

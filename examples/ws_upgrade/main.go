@@ -48,7 +48,10 @@ func serve(addr string) error {
 	select {
 	case err = <-served:
 	case <-ctx.Done():
-		err = web.Shutdown(context.Background()) // of requests; WebSockets are no longer its own
+		upgrader.Shutdown() // first: the WebSockets are no longer the web server's own
+		ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		err = web.Shutdown(ending)
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
