@@ -184,35 +184,37 @@ c-fuzz:
 GO_TEST := go test -timeout 10m
 # What has no build of its own worth another lane: the end-to-end tests start programs, those of scripts/ the shell.
 GO_PACKAGES = $$($(WITH_GO) go list ./... | grep -v /tests/)
+# The same without the examples, each of which is a program to build: they run in the plain lanes, on both backends.
+LIBRARY_PACKAGES = $$($(WITH_GO) go list ./... | grep -v -e /tests/ -e /examples/)
 
 ARM64_PACKAGES := ./api/ ./csrc/ ./internal/gid/ ./internal/loop/ ./protocol/ ./server/
 
 # What has a loop in it.
-LOOP_PACKAGES := ./adapters/ ./csrc/ ./examples/... ./internal/loop/ ./protocol/ ./reactor/ ./server/ ./tcpio/
+LOOP_PACKAGES := ./adapters/ ./client/ ./csrc/ ./examples/... ./internal/bridge/ ./internal/loop/ ./protocol/ ./reactor/ ./server/ ./tcpio/
 
 .PHONY: go-plain go-race go-uring go-uring-race go-cgocheck go-purego go-bare go-oldest go-nettest go-differential \
 	go-clients go-e2e go-fuzz test-arm64
 go-plain:
 	@$(WITH_GO) $(GO_TEST) $(GO_PACKAGES)
 go-race:
-	@$(WITH_GO) $(GO_TEST) -race $(GO_PACKAGES)
+	@$(WITH_GO) $(GO_TEST) -race $(LIBRARY_PACKAGES)
 # on_uring COMMAND: runs it where loops get io_uring; elsewhere says so.
 on_uring = if why=$$(build/gcc/has_io_uring); then HIOLOAD_BACKEND=io_uring $(1); \
 	else $(LANE) --skipped "Go tests on io_uring, which is not to be had: $$why"; fi
 go-uring: build/gcc/has_io_uring
 	@$(call on_uring,$(WITH_GO) $(GO_TEST) $(LOOP_PACKAGES))
 go-uring-race: build/gcc/has_io_uring
-	@$(call on_uring,$(WITH_GO) $(GO_TEST) -race $(LOOP_PACKAGES))
+	@$(call on_uring,$(WITH_GO) $(GO_TEST) -race $(filter-out ./examples/...,$(LOOP_PACKAGES)))
 go-bare: # built with neither library, and so on epoll, on one node, whatever is asked for
 	@$(WITH_GO) go vet -tags nouring,nonuma ./...
-	@$(WITH_GO) $(GO_TEST) -tags nouring,nonuma $(LOOP_PACKAGES) ./internal/numa/
+	@$(WITH_GO) $(GO_TEST) -tags nouring,nonuma $(filter-out ./examples/...,$(LOOP_PACKAGES)) ./internal/numa/
 go-cgocheck:
-	@GOEXPERIMENT=cgocheck2 $(WITH_GO) $(GO_TEST) $(GO_PACKAGES)
+	@GOEXPERIMENT=cgocheck2 $(WITH_GO) $(GO_TEST) $(LIBRARY_PACKAGES)
 go-purego:
 	@$(WITH_GO) $(GO_TEST) -tags purego ./internal/gid/ ./internal/loop/ ./reactor/ ./tcpio/
 go-oldest: # the oldest Go that go.mod allows: another language version, another cgo, other build tags
 	@GOTOOLCHAIN=go1.23.0 $(WITH_GO) go vet ./...
-	@GOTOOLCHAIN=go1.23.0 $(WITH_GO) $(GO_TEST) $(GO_PACKAGES)
+	@GOTOOLCHAIN=go1.23.0 $(WITH_GO) $(GO_TEST) $(LIBRARY_PACKAGES)
 NETTEST := go test -C tests/nettest -timeout 10m -race -count=1 ./...
 go-nettest: build/gcc/has_io_uring # what package net demands of a net.Conn; a module of its own
 	@$(WITH_GO) go vet -C tests/nettest ./...
