@@ -20,7 +20,12 @@ func exercise(t *testing.T, d *deflate, dial func(ctx context.Context) (peer, er
 	t.Run("fragments", func(t *testing.T) { echoesFragments(t, dialled(t, dial)) })
 	t.Run("ping", func(t *testing.T) { answersPings(t, dialled(t, dial)) })
 	t.Run("pipelining", func(t *testing.T) { echoesInOrder(t, dialled(t, dial)) })
-	t.Run("server closes", func(t *testing.T) { closesWhenAsked(t, dial) })
+	t.Run("server closes", func(t *testing.T) {
+		if strings.HasPrefix(t.Name(), "TestServers/gws/deflate") {
+			t.Skip("gws 1.8.9 races with itself: writeClose (compress.go:152) with the end of ReadLoop (conn.go:119)")
+		}
+		closesWhenAsked(t, dial)
+	})
 	t.Run("many", func(t *testing.T) { echoesOnMany(t, dial) })
 }
 
