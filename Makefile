@@ -116,6 +116,8 @@ LIBRARIES_bare := -lz
 # What is about memory, threads or the kernel.
 NUMA_TESTS := $(filter test_slab% test_cache test_stack test_numa% test_loop_%,$(C_TESTS))
 TESTS_bare := $(filter-out test_faults_% test_numa% test_loop_uring,$(NUMA_TESTS))
+# A sweep that compresses something at each of hundreds of faults is a matter of minutes there; ASan sees to it.
+TESTS_valgrind := $(filter-out test_faults_deflate,$(C_TESTS))
 
 # ThreadSanitizer's shadow memory wants addresses that are not spread too far; setarch -R turns that off where it may.
 NO_ASLR := $(shell setarch -R true 2>/dev/null && echo setarch -R)
