@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -85,7 +86,8 @@ func publish(srv *server.Server, every time.Duration, done <-chan struct{}) {
 		for i, name := range names {
 			prices[i] *= 1 + (rand.Float64()-0.5)/100
 			text := fmt.Appendf(nil, `{"name":%q,"price":%.2f}`, name, prices[i])
-			if _, err := srv.Publish("prices/"+name, protocol.OpcodeText, text); err != nil {
+			_, err := srv.Publish("prices/"+name, protocol.OpcodeText, text)
+			if err != nil && !errors.Is(err, server.ErrNotRunning) { // before Run nobody has subscribed
 				fmt.Println("Not published:", err)
 			}
 		}

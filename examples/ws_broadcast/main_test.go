@@ -51,6 +51,16 @@ func TestPrices(t *testing.T) {
 	one.DrainedAndClosed(protocol.CloseGoingAway)
 }
 
+// Prices that come before the server runs are for nobody, and nothing to complain of.
+func TestPricesBeforeRun(t *testing.T) {
+	p := exampletest.Start(t, "-addr", "127.0.0.1:0", "-every", "1us")
+	p.Err.Want("serving WebSocket")
+	birch := exampletest.Open(t, "ws://"+p.Addr()+"/prices/birch")
+	next(t, birch)
+	p.Interrupt()
+	birch.DrainedAndClosed(protocol.CloseGoingAway)
+}
+
 func TestNothingToPublish(t *testing.T) {
 	exampletest.Fails(t, 1, "missing port", "-addr", "nonsense")
 	exampletest.Fails(t, 1, "-every", "-every", "0s")
