@@ -9,30 +9,9 @@
  */
 #include <string.h>
 
-#include "../c/ws_stream.h"
-#include "hl_deflate.h"
+#include "fuzz.h"
 
 enum { WINDOW = 7, TAKEOVER = 8, LEVEL_SHIFT = 3, HEADER = 5, LIMIT = 1 << 16 };
-
-static hl_slab *slab;
-static hl_cache *cache;
-static hl_deflate_pool *pool;
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc;
-    (void)argv;
-    slab = hl_slab_new(256 << 20);
-    REQUIRE(slab);
-    cache = hl_cache_new(slab);
-    REQUIRE(cache);
-    pool = hl_deflate_pool_new(cache, 1);
-    REQUIRE(pool);
-    return 0;
-}
 
 /* One piece of a message, in an allocation of exactly its size, into room of exactly its size. */
 static int expand_piece(hl_deflate *d, const uint8_t *p, size_t n, int fin, size_t room, bytes *out)

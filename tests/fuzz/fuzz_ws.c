@@ -9,32 +9,11 @@
  *
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
  */
-#include "../c/ws_stream.h"
-#include "hl_deflate.h"
+#include "fuzz.h"
 
 enum { CLIENT = 1, DIRECT = 2, LIMIT_SHIFT = 2, DEFLATE = 16, MOST_CUTS = 15 };
 
 static const uint64_t limits[] = {1 << 20, 0, 64, UINT64_MAX};
-
-static hl_slab *slab;
-static hl_cache *cache;
-static hl_deflate_pool *pool;
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc;
-    (void)argv;
-    slab = hl_slab_new(256 << 20);
-    REQUIRE(slab);
-    cache = hl_cache_new(slab);
-    REQUIRE(cache);
-    pool = hl_deflate_pool_new(cache, 1);
-    REQUIRE(pool);
-    return 0;
-}
 
 static int is_text(const uint8_t *p, uint64_t n)
 {
