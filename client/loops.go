@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"runtime"
 	"sync"
@@ -22,7 +21,6 @@ import (
 type Loops struct {
 	endpoint *protocol.Endpoint
 	loops    []*loop.Loop
-	shards   []*protocol.Shard
 	closing  sync.Once
 	closed   chan struct{}
 }
@@ -68,7 +66,7 @@ func NewLoops(n int, options ...LoopsOption) (*Loops, error) {
 			return nil, fmt.Errorf("client: %w", err)
 		}
 		l.loops = append(l.loops, one)
-		l.shards = append(l.shards, l.endpoint.AddShard(one))
+		l.endpoint.AddShard(one)
 	}
 	for _, one := range l.loops {
 		go l.spin(one)
@@ -86,7 +84,7 @@ func (l *Loops) spin(one *loop.Loop) {
 // Len returns how many connections there are.
 func (l *Loops) Len() int64 {
 	var n int64
-	for _, s := range l.shards {
+	for _, s := range l.endpoint.Shards() {
 		n += s.Len()
 	}
 	return n
@@ -135,7 +133,7 @@ func (l *Loops) adopt(conn net.Conn, a protocol.Adoption) (*Conn, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	c, err := l.quietest().Adopt(fd, a)
+	c, err := l.endpoint.Quietest().Adopt(fd, a)
 	if errors.Is(err, api.ErrTransportClosed) {
 		return nil, ErrLoopsClosed
 	}
@@ -162,17 +160,6 @@ func descriptor(conn net.Conn) (int, error) {
 		_ = conn.Close()
 	}
 	return fd, err
-}
-
-// quietest returns the shard with the fewest connections.
-func (l *Loops) quietest() *protocol.Shard {
-	best, fewest := l.shards[0], int64(math.MaxInt64)
-	for _, shard := range l.shards {
-		if n := shard.Len(); n < fewest {
-			best, fewest = shard, n
-		}
-	}
-	return best
 }
 
 // ofProcess are the process's own loops.

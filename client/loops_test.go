@@ -43,7 +43,7 @@ func TestThousandConnections(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	for i, s := range o.Loops.shards {
+	for i, s := range o.Loops.endpoint.Shards() {
 		if got := s.Len(); got < n/2-dialers || got > n/2+dialers {
 			t.Errorf("loop %d has %d connections of %d", i, got, n)
 		}

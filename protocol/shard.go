@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"math"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,20 @@ func (e *Endpoint) AddShard(l *loop.Loop) *Shard {
 	s := &Shard{endpoint: e, loop: l}
 	e.shards = append(e.shards, s)
 	return s
+}
+
+// Shards returns those that AddShard has made, in that order. Not to be changed.
+func (e *Endpoint) Shards() []*Shard { return e.shards }
+
+// Quietest returns the shard with the fewest connections.
+func (e *Endpoint) Quietest() *Shard {
+	best, fewest := e.shards[0], int64(math.MaxInt64)
+	for _, s := range e.shards {
+		if n := s.Len(); n < fewest {
+			best, fewest = s, n
+		}
+	}
+	return best
 }
 
 // Len returns the number of connections, with those in their handshake.

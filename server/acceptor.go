@@ -25,7 +25,7 @@ type acceptor struct {
 func (a *acceptor) HandleEvent(ev *csrc.Event) {
 	switch ev.Type {
 	case csrc.EvAccept:
-		if err := a.server.quietest().Serve(int(ev.Result), remoteAddr(ev.Bytes())); err != nil {
+		if err := a.server.endpoint.Quietest().Serve(int(ev.Result), remoteAddr(ev.Bytes())); err != nil {
 			a.warn("connection refused", err)
 		}
 	case csrc.EvAcceptError:

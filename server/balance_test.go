@@ -26,7 +26,7 @@ func TestLoopsStayBalanced(t *testing.T) {
 	shards := func() []*protocol.Shard { // Run makes them, and has when a client is connected
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.shards
+		return s.endpoint.Shards()
 	}
 	open := func() {
 		t.Helper()

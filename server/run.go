@@ -116,7 +116,7 @@ func (s *Server) build() error {
 			return fmt.Errorf("server: %w", err)
 		}
 		s.loops = append(s.loops, l)
-		s.shards = append(s.shards, s.endpoint.AddShard(l))
+		s.endpoint.AddShard(l)
 	}
 	s.backend = backendOf(s.loops)
 	return s.buildTopics()

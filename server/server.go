@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"sync"
 	"time"
@@ -54,8 +53,7 @@ type Server struct {
 	executor *adapters.ExecutorAdapter // nil: handlers run on the loops
 	loops    []*loop.Loop
 	backend  backend
-	cpus     []int // what the loops are bound to, in ascending order
-	shards   []*protocol.Shard
+	cpus     []int                     // what the loops are bound to, in ascending order
 	acceptor *acceptor                 // nil: it does not listen
 	affinity *adapters.AffinityAdapter // nil: the process is not bound
 
@@ -174,15 +172,4 @@ func (s *Server) serving() *protocol.Endpoint {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.endpoint
-}
-
-// quietest returns the shard with the fewest connections.
-func (s *Server) quietest() *protocol.Shard {
-	best, fewest := s.shards[0], int64(math.MaxInt64)
-	for _, shard := range s.shards {
-		if n := shard.Len(); n < fewest {
-			best, fewest = shard, n
-		}
-	}
-	return best
 }

@@ -364,7 +364,7 @@ func TestUpgradeDuringShutdownGets1001(t *testing.T) {
 			runtime.Gosched()
 		}
 		time.Sleep(50 * time.Millisecond) // it drains
-		if _, err = s.quietest().Adopt(fd, accepted); err != nil {
+		if _, err = s.endpoint.Quietest().Adopt(fd, accepted); err != nil {
 			t.Error(err)
 		}
 	}))

@@ -92,7 +92,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, route *protocol
 		_ = conn.Close()
 		return nil, fmt.Errorf("server: answering the handshake: %w", err)
 	}
-	return s.quietest().Adopt(fd, accepted)
+	return s.endpoint.Quietest().Adopt(fd, accepted)
 }
 
 // answer sends the response and returns a descriptor to go on with.
