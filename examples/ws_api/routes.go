@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/momentics/hioload-ws/adapters"
 	"github.com/momentics/hioload-ws/protocol"
 	"github.com/momentics/hioload-ws/server"
 )
@@ -128,11 +129,7 @@ func answer(w http.ResponseWriter, status int, v any) {
 
 // send sends v over a WebSocket. One that reads too slowly for what it asked for loses the connection.
 func send(c *protocol.WSConnection, v any) {
-	text, err := json.Marshal(v)
-	if err == nil {
-		err = c.Send(protocol.OpcodeText, text)
-	}
-	if errors.Is(err, protocol.ErrBackpressure) {
+	if err := adapters.SendJSON(c, v); errors.Is(err, protocol.ErrBackpressure) {
 		_ = c.CloseWith(protocol.ClosePolicyViolation, "too slow")
 	}
 }
