@@ -38,8 +38,9 @@ var errTooMany = fmt.Errorf("protocol: too many connections: %w", api.ErrResourc
 
 // Adopt makes a connected socket an open connection: its handler gets the api.OpenEvent, and then what the peer sends. From
 // this call on the descriptor belongs to the shard, also when it fails: api.ErrResourceExhausted when there are too many
-// connections, api.ErrTransportClosed when the endpoint is draining. It waits for the loop, so in builds that do not know
-// their goroutines (other processors than amd64 and arm64) it must not be called on it.
+// connections, api.ErrTransportClosed when the endpoint is draining, unless Accept admitted the connection before: then it
+// is closed with CloseGoingAway behind its api.OpenEvent. It waits for the loop, so in builds that do not know their
+// goroutines (other processors than amd64 and arm64) it must not be called on it.
 func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
 	if !a.admitted {
 		if err := s.endpoint.admit(nil); err != nil {

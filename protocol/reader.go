@@ -36,8 +36,8 @@ var errSuperseded = errors.New("protocol: NextReader has gone on to the next mes
 // ChannelCapacity, wait in the connection, and while they do no more is received.
 //
 // The reader returns io.EOF at the end of the message, and is an io.WriterTo; its method ReadContext(ctx, p) waits as long
-// as another context allows. What is not read of a message is skipped by
-// the next call. NextReader and the readers belong to one goroutine at a time.
+// as another context allows. What is not read of a message is skipped by the next call. NextReader and the readers belong
+// to one goroutine at a time.
 //
 // ctx bounds the waiting of both: then the error is ctx.Err(), and nothing is lost. The error is io.EOF when the peer has
 // closed with CloseNormalClosure, CloseGoingAway or no status code, or the server has shut down, behind the last message;

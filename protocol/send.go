@@ -49,8 +49,9 @@ func badOpcode(opcode byte) error {
 // sendWhole calls send, which queues a whole text or binary message, unless one in fragments is under way, between whose
 // frames it may not come (RFC 6455 section 5.4).
 //
-// Looking at statePartial and sending is one step to whoever begins a message in fragments. Begin is called on the loop's
-// goroutine, where senders need nothing more; all others hold a lock for reading that it takes for writing.
+// Looking at statePartial and sending is one step to NextWriter, which begins its message on the loop's goroutine: senders
+// there need nothing more, all others hold a lock for reading that it takes for writing. SendFrame begins on its caller's
+// goroutine, so a message sent on the loop may come behind its first fragment: keeping these apart is up to the caller.
 func (c *WSConnection) sendWhole(send func() error) error {
 	if !c.shard.loop.OnLoop() {
 		c.shard.fragments.RLock()

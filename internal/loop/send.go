@@ -9,9 +9,9 @@ import (
 )
 
 // Send queues a message, or bytes of a raw stream, and returns; p is the caller's again, unless it lies in the event
-// being handled: such bytes, if they are many, are not copied but referred to, and must not be changed any more. kind is 0 for a raw stream;
-// for a WebSocket the opcode of the frame, or'ed with csrc.SendPartial and csrc.SendContinuation for a message in
-// several frames. Messages leave in the order in which they were sent, whoever sent them.
+// being handled: such bytes, if they are many, are not copied but referred to, and must not be changed any more. kind is 0
+// for a raw stream; for a WebSocket the opcode of the frame, or'ed with csrc.SendPartial and csrc.SendContinuation for a
+// message in several frames. Messages leave in the order in which they were sent, whoever sent them.
 //
 // nil does not mean that the peer got it: the connection may fail before. ErrClosed when it has; ErrQueueFull when
 // there are more unsent bytes than Config.LowWater, and with this message more than Config.QueueLimit; ErrNoMemory
