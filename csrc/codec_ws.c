@@ -108,6 +108,8 @@ static void deliver(hl_loop *l, hl_stream *s, uint8_t type, const hl_ws_item *it
         hl_cache_unref(l->cache, item->block); /* we have said goodbye: discarded (7.1.1) */
         return;
     }
+    if (type == HL_EV_MESSAGE && !item->more)
+        HL_COUNT(l->stats.messages, 1);
     hl_event *e = hl__event(l, &s->slot, type);
     e->kind = item->opcode;
     e->flags = item->more ? HL_MORE : 0;

@@ -49,7 +49,7 @@ AT(hl_shared, stage_used, 7 * HL_CACHE_LINE + 8);
 SIZE(hl_shared, 7 * HL_CACHE_LINE + 16);
 
 SIZE(hl_stream_stats, 6 * 8);
-SIZE(hl_loop_stats, 16 * 8);
+SIZE(hl_loop_stats, 17 * 8);
 
 AT(hl_block, refs, 0);
 AT(hl_block, size, 8);

@@ -55,6 +55,7 @@ var _ = [1]struct{}{}[(unsafe.Sizeof(StreamStats{})-unsafe.Sizeof(C.hl_stream_st
 
 var _ = [1]struct{}{}[(unsafe.Sizeof(LoopStats{})-unsafe.Sizeof(C.hl_loop_stats{}))|
 	(unsafe.Offsetof(LoopStats{}.Turns)-unsafe.Offsetof(C.hl_loop_stats{}.turns))|
+	(unsafe.Offsetof(LoopStats{}.Messages)-unsafe.Offsetof(C.hl_loop_stats{}.messages))|
 	(unsafe.Offsetof(LoopStats{}.Letters)-unsafe.Offsetof(C.hl_loop_stats{}.letters))|
 	(unsafe.Offsetof(LoopStats{}.Accepted)-unsafe.Offsetof(C.hl_loop_stats{}.accepted))|
 	(unsafe.Offsetof(LoopStats{}.Slots)-unsafe.Offsetof(C.hl_loop_stats{}.slots))|

@@ -95,6 +95,7 @@ type LoopStats struct {
 	Flushes      uint64 // calls of Enter with EnterFlush
 	Ops          uint64 // operations performed
 	Events       uint64 // events delivered
+	Messages     uint64 // of these, whole WebSocket messages
 	StaleOps     uint64 // operations dropped because their handle was void
 	StaleEvents  uint64 // kernel events dropped for the same reason
 	Letters      uint64 // letters taken from the mailbox

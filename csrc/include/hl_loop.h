@@ -244,6 +244,7 @@ typedef struct hl_loop_stats {
     uint64_t flushes;       /* ... with it */
     uint64_t ops;           /* performed */
     uint64_t events;        /* put into the completion ring */
+    uint64_t messages;      /* of these, whole WebSocket messages: HL_EV_MESSAGE without HL_MORE */
     uint64_t stale_ops;     /* operations dropped because their handle was void */
     uint64_t stale_events;  /* kernel events dropped for the same reason */
     uint64_t letters;       /* taken from the mailbox */

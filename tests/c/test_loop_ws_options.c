@@ -225,6 +225,7 @@ static void messages_in_pieces(void **state)
     assert_int_equal(e.flags, 0);
     assert_int_equal(e.len, 1);
     assert_int_equal(hl_loop_stream_stats(f->loop, h)->frames_received, 3); /* two messages and a ping */
+    assert_int_equal(loop_stats(f).messages, 2);
     expect_masked(f, fd[1], 0x8a, "p", 1);
     close(fd[1]);
     close_fixture(f);
@@ -270,6 +271,7 @@ static void pongs_with_a_payload_are_told(void **state)
     e = expect(f, HL_EV_PONG, h);
     assert_memory_equal(e.data, "pong", 4);
     assert_int_equal(hl_loop_stream_stats(f->loop, h)->frames_received, 4);
+    assert_int_equal(loop_stats(f).messages, 1);
     close(fd[1]);
     close_fixture(f);
 }
