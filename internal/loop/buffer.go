@@ -26,8 +26,8 @@ type Buffer struct {
 	pool    *Pool
 	loop    *Loop // that lent it; nil: never lent
 	cleanup cleanup
-	state   atomic.Uint32
-	pooled  bool // came from Pool.Get
+	state   uint32 // atomic, but where nobody else knows the Buffer yet
+	pooled  bool   // came from Pool.Get
 }
 
 // States of a Buffer.
@@ -59,7 +59,7 @@ func (l *Loop) lend(data []byte, block *csrc.Block, ctx context.Context) *Buffer
 		b = &Buffer{pool: l.pool, loop: l}
 	}
 	b.data, b.block, b.ctx = data, block, ctx
-	b.state.Store(bufferLent)
+	b.state = bufferLent
 	l.lent = append(l.lent, b)
 	return b
 }
@@ -69,10 +69,10 @@ func (l *Loop) lend(data []byte, block *csrc.Block, ctx context.Context) *Buffer
 func (l *Loop) settle() {
 	for i, b := range l.lent {
 		l.lent[i] = nil
-		if b.state.Load() == bufferLent {
+		if atomic.LoadUint32(&b.state) == bufferLent {
 			b.hold()
 		}
-		if b.state.Load() == bufferSpent {
+		if atomic.LoadUint32(&b.state) == bufferSpent {
 			b.data, b.block, b.ctx = nil, nil, nil
 			l.spare = append(l.spare, b)
 		}
@@ -84,7 +84,7 @@ func (l *Loop) settle() {
 // on Release, on whatever goroutine, takes it away again.
 func (b *Buffer) hold() {
 	b.own()
-	if !b.state.CompareAndSwap(bufferLent, bufferHeld) {
+	if !atomic.CompareAndSwapUint32(&b.state, bufferLent, bufferHeld) {
 		b.disown() // released just now, while it was still lent
 	}
 }
@@ -133,7 +133,7 @@ func (r remains) bury() {
 // Bytes returns the contents: of a message, exactly the message. They are valid while the Buffer is reachable and not
 // released (the slice alone does not keep it alive), and in the handler that was given it until that returns. nil after Release.
 func (b *Buffer) Bytes() []byte {
-	if b.state.Load() >= bufferSpent {
+	if atomic.LoadUint32(&b.state) >= bufferSpent {
 		return nil
 	}
 	return b.data
@@ -159,7 +159,7 @@ func (b *Buffer) Copy() []byte {
 // NUMANode returns the memory node that the bytes lie on; -1 when it is not known, for bytes in Go memory, and after
 // Release.
 func (b *Buffer) NUMANode() int {
-	if b.block == nil || b.state.Load() >= bufferSpent {
+	if b.block == nil || atomic.LoadUint32(&b.state) >= bufferSpent {
 		return -1
 	}
 	return b.block.Node()
@@ -169,29 +169,29 @@ func (b *Buffer) NUMANode() int {
 // range, as slicing does; after Release nothing is in range.
 func (b *Buffer) Slice(from, to int) api.Buffer {
 	view := b.Bytes()[from:to:to]
-	if b.state.Load() == bufferLent && b.loop.OnLoop() {
+	if atomic.LoadUint32(&b.state) == bufferLent && b.loop.OnLoop() {
 		return b.loop.lend(view, b.block, b.ctx)
 	}
 	s := &Buffer{data: view, block: b.block, pool: b.pool, ctx: b.ctx}
 	s.own()
-	s.state.Store(bufferHeld)
+	s.state = bufferHeld
 	return s
 }
 
 // Release gives the bytes back.
 func (b *Buffer) Release() {
 	for {
-		switch b.state.Load() {
+		switch atomic.LoadUint32(&b.state) {
 		case bufferLent:
 			next := uint32(bufferGone)
 			if b.loop.OnLoop() {
 				next = bufferSpent
 			}
-			if b.state.CompareAndSwap(bufferLent, next) {
+			if atomic.CompareAndSwapUint32(&b.state, bufferLent, next) {
 				return
 			}
 		case bufferHeld:
-			if b.state.CompareAndSwap(bufferHeld, bufferGone) {
+			if atomic.CompareAndSwapUint32(&b.state, bufferHeld, bufferGone) {
 				if b.pooled {
 					b.pool.count(b.block).puts.Add(1)
 				}

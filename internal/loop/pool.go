@@ -96,7 +96,7 @@ func (p *Pool) wrap(block *csrc.Block, size int) *Buffer {
 	p.count(block).gets.Add(1)
 	b := &Buffer{data: block.Bytes()[:size:size], block: block, pool: p, pooled: true}
 	b.watch()
-	b.state.Store(bufferHeld)
+	b.state = bufferHeld
 	return b
 }
 
