@@ -32,7 +32,11 @@ func (c *WSConnection) messageContext(opcode byte) context.Context {
 // MessageOpcode returns the opcode of a message that a handler was given, or RecvZeroCopy returned: OpcodeText or
 // OpcodeBinary. For anything else it returns 0.
 func MessageOpcode(data any) byte {
-	opcode, _ := api.ContextFromData(data).Value(opcodeKey{}).(byte)
+	return opcodeOf(api.ContextFromData(data))
+}
+
+func opcodeOf(message context.Context) byte {
+	opcode, _ := message.Value(opcodeKey{}).(byte)
 	return opcode
 }
 

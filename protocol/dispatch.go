@@ -43,11 +43,13 @@ func (t *target) HandleEvent(ev *csrc.Event) {
 
 // message passes a message on to whoever takes it.
 func (c *WSConnection) message(ev *csrc.Event) {
-	if ev.Flags&csrc.More == 0 {
-		c.shard.messages.Add(1)
-	}
 	if c.state.Load()&stateStreamed != 0 {
 		c.piece(ev)
+		return
+	}
+	here := c.shard.endpoint.config.Executor == nil
+	if events, ok := c.target().(Events); ok && here {
+		events.message(c, ev.Kind, ev.Bytes()) // it does not keep the bytes, so no Buffer has to
 		return
 	}
 	it := item{
@@ -56,7 +58,7 @@ func (c *WSConnection) message(ev *csrc.Event) {
 		size:   int(ev.Len),
 		opcode: ev.Kind,
 	}
-	if c.shard.endpoint.config.Executor == nil {
+	if here {
 		c.run(it)
 		return
 	}

@@ -117,7 +117,7 @@ func (e *Endpoint) Stats() EndpointStats {
 		SlowClosed:      e.slowClosed.Load(),
 	}
 	for _, s := range e.shards {
-		stats.Messages += s.messages.Load()
+		stats.Messages += int64(s.loop.Stats().Messages)
 		traffic := s.traffic()
 		stats.BytesReceived += traffic.BytesReceived
 		stats.BytesSent += traffic.BytesSent

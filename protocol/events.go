@@ -36,15 +36,14 @@ func (e Events) Handle(data any) error {
 	if isMessage {
 		defer message.Release()
 	}
-	c, ok := api.FromContext(api.ContextFromData(data)).(*WSConnection)
+	ctx := api.ContextFromData(data)
+	c, ok := api.FromContext(ctx).(*WSConnection)
 	if !ok {
 		return fmt.Errorf("protocol: Events cannot handle %T, which comes from no connection: %w", data,
 			api.ErrInvalidArgument)
 	}
 	if isMessage {
-		if e.OnMessage != nil {
-			e.OnMessage(c, MessageOpcode(data), message.Bytes())
-		}
+		e.message(c, opcodeOf(ctx), message.Bytes())
 		return nil
 	}
 	switch data.(type) {
@@ -63,4 +62,10 @@ func (e Events) Handle(data any) error {
 		}
 	}
 	return nil
+}
+
+func (e Events) message(c *WSConnection, opcode byte, data []byte) {
+	if e.OnMessage != nil {
+		e.OnMessage(c, opcode, data)
+	}
 }

@@ -15,7 +15,6 @@ import (
 type Shard struct {
 	endpoint *Endpoint
 	loop     *loop.Loop
-	messages atomic.Int64
 	count    atomic.Int64
 	topics   shardTopics
 
