@@ -39,7 +39,13 @@ func (c *WSConnection) Send(opcode byte, p []byte) error {
 	if opcode != OpcodeText && opcode != OpcodeBinary {
 		return badOpcode(opcode)
 	}
-	return c.sendWhole(func() error { return c.conn.Send(opcode, p) })
+	if !c.shard.loop.OnLoop() {
+		return c.sendWhole(func() error { return c.conn.Send(opcode, p) })
+	}
+	if err := c.mayBegin(); err != nil {
+		return err
+	}
+	return c.sendError(c.conn.SendHere(opcode, p))
 }
 
 func badOpcode(opcode byte) error {
@@ -57,13 +63,22 @@ func (c *WSConnection) sendWhole(send func() error) error {
 		c.shard.fragments.RLock()
 		defer c.shard.fragments.RUnlock()
 	}
-	switch state := c.state.Load(); {
-	case state&(stateClosing|stateEnded) != 0:
-		return api.ErrTransportClosed
-	case state&statePartial != 0:
-		return errPartial
+	if err := c.mayBegin(); err != nil {
+		return err
 	}
 	return c.sendError(send())
+}
+
+// mayBegin tells what keeps a message from being sent.
+func (c *WSConnection) mayBegin() error {
+	state := c.state.Load()
+	if state&(stateClosing|stateEnded) != 0 {
+		return api.ErrTransportClosed
+	}
+	if state&statePartial != 0 {
+		return errPartial
+	}
+	return nil
 }
 
 // beginPartial calls send, which queues the first frame of a message in fragments, and keeps whole messages out until
@@ -147,9 +162,14 @@ func (c *WSConnection) sendData(f *WSFrame) error {
 
 // sendError turns an error of the loop into one of this package.
 func (c *WSConnection) sendError(err error) error {
-	switch err {
-	case nil:
+	if err == nil {
 		return nil
+	}
+	return c.sendFailed(err)
+}
+
+func (c *WSConnection) sendFailed(err error) error {
+	switch err {
 	case loop.ErrClosed, loop.ErrLoopClosed:
 		return api.ErrTransportClosed
 	case loop.ErrQueueFull:

@@ -21,6 +21,15 @@ func (c *Conn) Send(kind uint8, p []byte) error { return c.send(kind, p, false) 
 // SendAbove is Send without Config.QueueLimit, for callers who have seen that less than [Loop.HighWater] is unsent.
 func (c *Conn) SendAbove(kind uint8, p []byte) error { return c.send(kind, p, true) }
 
+// SendHere is Send for the loop's goroutine, which knows that it is: [Loop.OnLoop].
+func (c *Conn) SendHere(kind uint8, p []byte) error {
+	h, err := c.open(kindStream)
+	if err != nil {
+		return err
+	}
+	return c.stageSend(h, kind, p, c.loop.limit)
+}
+
 func (c *Conn) send(kind uint8, p []byte, above bool) error {
 	h, err := c.open(kindStream)
 	if err != nil {
@@ -34,6 +43,12 @@ func (c *Conn) send(kind uint8, p []byte, above bool) error {
 	if !l.OnLoop() {
 		return c.post(csrc.Op{Handle: h, Code: csrc.OpSend, Kind: kind}, p, limit)
 	}
+	return c.stageSend(h, kind, p, limit)
+}
+
+// stageSend is Send on the loop's goroutine.
+func (c *Conn) stageSend(h csrc.Handle, kind uint8, p []byte, limit uint64) error {
+	l := c.loop
 	if l.closing.Load() {
 		return ErrClosed
 	}
