@@ -29,7 +29,7 @@ static void send(hl_loop *l, hl_stream *s, const hl_op *op)
 {
     if (op->len == 0)
         return;
-    HL_COUNT(s->stats.frames_sent, 1);
+    HL_COUNT(s->stats.frames_sent, hl__sends(op));
     if (hl__output_add(l, s, op->block, op->data, op->len, NULL, 0) < 0) {
         HL_COUNT(l->stats.nomem, 1);
         hl__end(l, &s->slot, -ENOMEM);

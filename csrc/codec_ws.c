@@ -353,7 +353,7 @@ static void send(hl_loop *l, hl_stream *s, const hl_op *op)
         r = send_masked(l, s, op, op->kind);
     else
         r = send_frame(l, s, op, op->kind, NULL);
-    HL_COUNT(s->stats.frames_sent, 1);
+    HL_COUNT(s->stats.frames_sent, hl__sends(op));
     if (r < 0)
         no_memory(l, s);
 }

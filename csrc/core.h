@@ -173,6 +173,12 @@ typedef struct hl_codec {
     void (*fini)(hl_loop *l, hl_stream *s);
 } hl_codec;
 
+/* How many sends an HL_OP_SEND stands for. */
+static inline uint64_t hl__sends(const hl_op *op)
+{
+    return op->user > 0 ? op->user : 1;
+}
+
 extern const hl_codec hl__codec_raw;
 extern const hl_codec hl__codec_ws;
 static inline const hl_codec *hl__codec(const hl_stream *s)

@@ -211,19 +211,3 @@ func Pollable(fd int) error {
 	}
 	return check("hl_fd_pollable", int(C.hl_fd_pollable(C.int(fd))))
 }
-
-// WSMaskSize is by how much a client's frame header is longer, for the mask (RFC 6455 section 5.2).
-const WSMaskSize = C.HL_WS_MASK_SIZE
-
-// WSHeaderSize is the size of the header of an unmasked WebSocket frame with n bytes of payload (RFC 6455 section 5.2),
-// which is hl_ws_header_size without the crossing.
-func WSHeaderSize(n int) int {
-	switch {
-	case n < 126:
-		return 2
-	case n < 65536:
-		return 4
-	default:
-		return 10
-	}
-}

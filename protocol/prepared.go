@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -171,7 +170,7 @@ func (e *encoding) plain(opcode byte, payload []byte) (err error) {
 		return notPrepared(payload, err)
 	}
 	e.frame = e.buffer.Bytes()
-	putHeader(e.frame, 0x80|opcode, len(payload))
+	csrc.PutWSHeader(e.frame, csrc.WSFinal|opcode, len(payload))
 	copy(e.frame[head:], payload)
 	return nil
 }
@@ -187,29 +186,13 @@ func (e *encoding) compressed(opcode byte, payload []byte) (smaller bool, err er
 		e.buffer.Release()
 		return false, nil
 	}
-	const rsv1 = 0x40 // "Per-Message Compressed" (section 6)
 	e.frame = whole[csrc.DeflateHeadroom-csrc.WSHeaderSize(size):]
-	putHeader(e.frame, 0x80|rsv1|opcode, size)
+	csrc.PutWSHeader(e.frame, csrc.WSFinal|csrc.WSCompressed|opcode, size)
 	return true, nil
 }
 
 func notPrepared(payload []byte, err error) error {
 	return fmt.Errorf("protocol: preparing a message of %d bytes: %w: %w", len(payload), err, api.ErrResourceExhausted)
-}
-
-// putHeader writes the header of a frame that is not masked (RFC 6455 section 5.2), which has room for it.
-func putHeader(frame []byte, first byte, size int) {
-	frame[0] = first
-	switch csrc.WSHeaderSize(size) {
-	case 2:
-		frame[1] = byte(size)
-	case 4:
-		frame[1] = 126
-		binary.BigEndian.PutUint16(frame[2:], uint16(size))
-	default:
-		frame[1] = 127
-		binary.BigEndian.PutUint64(frame[2:], uint64(size))
-	}
 }
 
 // payload is the part of the frame behind its header.

@@ -162,7 +162,8 @@ typedef struct hl_op {
     void *data;       /*  8 */
     uint64_t len;     /* 16 */
     hl_block *block;  /* 24: with HL_KEEP or HL_GIVE */
-    uint64_t user;    /* 32: comes back in HL_EV_CLOSED.user when the slot is brought to life by this operation */
+    uint64_t user;    /* 32: comes back in HL_EV_CLOSED.user when the slot is brought to life by this operation; of
+                             HL_OP_SEND with HL_ENCODED or on a raw stream: how many sends it stands for; 0: one */
     int32_t arg;      /* 40 */
     uint16_t flags;   /* 44 */
     uint8_t kind;     /* 46 */

@@ -42,7 +42,8 @@ const (
 	closed   // csrc.EvClosed is being handled or was
 	isClient // a WebSocket's end that masks what it sends
 
-	bitsShift = 8 // from here on: DeflateBits
+	bitsShift   = 8 // from here on: DeflateBits
+	deflateBits = 0xff << bitsShift
 
 	kindAny = kindStream | kindListener | kindWatch | kindTimer
 )

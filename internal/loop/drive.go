@@ -153,6 +153,7 @@ func (l *Loop) enter(timeoutMs int64, flags uint32) error {
 	atomic.StoreUint32(&l.shared.CQ.Head, l.head)
 	atomic.StoreUint32(&l.shared.SQ.Tail, l.tail)
 	l.turn++
+	l.run = nil
 	_, err := l.core.Enter(timeoutMs, flags)
 	return err
 }
@@ -176,10 +177,14 @@ func (l *Loop) deliver() int {
 // deliverTo handles one event after the other; true means that a handler panicked and the rest is still to be done.
 func (l *Loop) deliverTo(end uint32) (again bool) {
 	defer l.rescue(&again)
+	var c *Conn
 	for l.head != end {
 		ev := &l.events[int(l.head)&(len(l.events)-1)]
 		l.head++
-		if c := l.table.find(ev.Handle); c != nil {
+		if c == nil || c.Handle() != ev.Handle { // often several in a row are one stream's
+			c = l.table.find(ev.Handle)
+		}
+		if c != nil {
 			l.handle(c, ev)
 		} else if ev.Type == csrc.EvAccept {
 			_ = syscall.Close(int(ev.Result)) // its listener's target is gone: nobody else would

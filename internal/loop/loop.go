@@ -80,10 +80,11 @@ type Loop struct {
 	// The rest is the owner's.
 	ops      []csrc.Op
 	events   []csrc.Event
-	stageMax uint64 // bytes of a payload that is worth a flush when the staging area is full
-	tail     uint32 // of the submission ring; published before each Enter
-	head     uint32 // of the completion ring; likewise
-	turn     uint32 // counts calls of Enter
+	stageMax uint64   // bytes of a payload that is worth a flush when the staging area is full
+	tail     uint32   // of the submission ring; published before each Enter
+	run      *csrc.Op // a run that small messages may be added to, if it is the entry queued last
+	head     uint32   // of the completion ring; likewise
+	turn     uint32   // counts calls of Enter
 	current  *csrc.Event
 	conn     *Conn // whose event is being handled
 	calling  bool  // a function given to Do is running

@@ -56,6 +56,21 @@ func (c *Conn) stageSend(h csrc.Handle, kind uint8, p []byte, limit uint64) erro
 	if waiting := c.waiting(); waiting > l.lowWater && waiting+size > limit {
 		return ErrQueueFull
 	}
+	if err := l.prepare(); err != nil {
+		return err
+	}
+	if len(p) > copyMax || !c.sendsPlain(kind) || !l.extendRun(h, kind, p) {
+		if err := c.queueSend(h, kind, p); err != nil {
+			return err
+		}
+	}
+	c.stage(size)
+	return nil
+}
+
+// queueSend queues an operation that sends p. prepare has made room for it.
+func (c *Conn) queueSend(h csrc.Handle, kind uint8, p []byte) error {
+	l := c.loop
 	headroom := 0
 	if kind != 0 {
 		headroom = csrc.WSHeaderSize(len(p))
@@ -63,16 +78,11 @@ func (c *Conn) stageSend(h csrc.Handle, kind uint8, p []byte, limit uint64) erro
 			headroom += csrc.WSMaskSize
 		}
 	}
-	if err := l.prepare(); err != nil {
+	op := csrc.Op{Handle: h, Code: csrc.OpSend, Kind: kind}
+	if err := l.place(&op, p, headroom); err != nil {
 		return err
 	}
-	op := l.next() // written where it is to lie: this is the hot path
-	*op = csrc.Op{Handle: h, Code: csrc.OpSend, Kind: kind}
-	if err := l.place(op, p, headroom); err != nil {
-		return err
-	}
-	l.tail++
-	c.stage(size)
+	l.append(op)
 	return nil
 }
 

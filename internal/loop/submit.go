@@ -49,6 +49,9 @@ func (l *Loop) perform() error {
 // next is the entry of the ring that prepare has made room for. What is put there counts once tail has passed it.
 func (l *Loop) next() *csrc.Op { return &l.ops[int(l.tail)&(len(l.ops)-1)] }
 
+// last is the entry that was queued last.
+func (l *Loop) last() *csrc.Op { return &l.ops[int(l.tail-1)&(len(l.ops)-1)] }
+
 // append adds an operation, for which there is room.
 func (l *Loop) append(op csrc.Op) {
 	*l.next() = op
