@@ -17,9 +17,9 @@ import (
 // goingAway is the payload of a close frame with status 1001 and no reason.
 var goingAway = []byte{1001 >> 8, 1001 & 0xff}
 
-// wellUnderASecond is what an idle server may take to end. It has nothing to wait for; the rest is room for a busy
-// machine.
-const wellUnderASecond = 700 * time.Millisecond
+// noTimeout is what an idle server may take to end: it has nothing to wait for, and is not to wait for a timeout, of which
+// the shortest is one of 5 s. The rest is room for a busy machine.
+const noTimeout = 4 * time.Second
 
 func TestInterruptIdle(t *testing.T) {
 	for _, clients := range []int{0, 1, 100} {
@@ -52,8 +52,8 @@ func TestInterruptIdle(t *testing.T) {
 			took := time.Since(began)
 			answered.Wait()
 			t.Logf("ended in %v", took)
-			if took > wellUnderASecond {
-				t.Errorf("ended after %v, want less than %v", took, wellUnderASecond)
+			if took > noTimeout {
+				t.Errorf("ended after %v, want less than %v", took, noTimeout)
 			}
 			for _, line := range []string{"Shutting down echo server...\n", "Server stopped.\n"} {
 				if !strings.Contains(p.output(), line) {
