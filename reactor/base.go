@@ -73,18 +73,26 @@ func (b *Base) Flush() (done bool, err error) {
 		return false, b.unbound("write")
 	}
 	n, err := c.write(b.WriteBuffer.Bytes())
-	b.WriteBuffer.Next(n)
-	if b.WriteBuffer.Len() == 0 && b.WriteBuffer.Cap() > keptCapacity {
-		b.WriteBuffer = bytes.Buffer{}
-	}
 	switch {
+	case err == nil:
+		b.emptied()
+		return true, nil
 	case errors.Is(err, ErrWouldBlock):
+		b.WriteBuffer.Next(n)
 		return false, nil
-	case err != nil && c.from != nil:
-		b.WriteBuffer.Reset()
+	case c.from != nil:
+		b.emptied()
 		return true, err
 	}
-	return err == nil, err
+	return false, err
+}
+
+// emptied lets go of what was in WriteBuffer, and of a large one altogether.
+func (b *Base) emptied() {
+	b.WriteBuffer.Reset()
+	if b.WriteBuffer.Cap() > keptCapacity {
+		b.WriteBuffer = bytes.Buffer{}
+	}
 }
 
 // Read reads what is there, up to len(p) bytes, with one system call: for those who want more than DataReceived has

@@ -36,9 +36,10 @@ var (
 	_ Opener  = (*connection)(nil)
 )
 
-// IsLowPriority asks the protocol, which is not spoken to before ConnectionMade, nor after it has answered Close.
+// IsLowPriority asks the protocol, which is not spoken to before ConnectionMade, nor after it has answered Close. Nobody
+// asks when it is no LowPriority; see start.
 func (c *connection) IsLowPriority() bool {
-	return c.low != nil && c.made && !c.closing.Load() && c.low.IsLowPriority()
+	return c.made && !c.closing.Load() && c.low.IsLowPriority()
 }
 
 func (c *connection) OnOpen(*Socket) {
@@ -183,14 +184,19 @@ func (c *connection) read(p []byte) (n int, err error) {
 	} else {
 		n, err = c.socket.Read(p)
 	}
-	return n, c.note(err)
+	if err != nil {
+		c.note(err)
+	}
+	return n, err
 }
 
 func (c *connection) write(p []byte) (n int, err error) {
 	switch {
 	case c.from == nil:
-		n, err = c.socket.Write(p)
-		return n, c.note(err)
+		if n, err = c.socket.Write(p); err != nil {
+			c.note(err)
+		}
+		return n, err
 	case c.from.Family() == 0:
 		return c.socket.Write(p) // nobody to answer
 	}
@@ -204,11 +210,10 @@ func (c *connection) write(p []byte) (n int, err error) {
 
 // note remembers an error after which reading or writing on makes no sense: a protocol that ignores it would be called
 // for ever.
-func (c *connection) note(err error) error {
-	if err != nil && !errors.Is(err, ErrWouldBlock) && !errors.Is(err, io.EOF) {
+func (c *connection) note(err error) {
+	if !errors.Is(err, ErrWouldBlock) && !errors.Is(err, io.EOF) {
 		c.failure = err
 	}
-	return err
 }
 
 // shuttingDown tells the protocol, if it wants to know.

@@ -105,15 +105,20 @@ func (s *Socket) deliver(events uint8, late bool) {
 		return
 	}
 	returned := false
-	defer s.over(&returned)
+	defer func() {
+		if !returned {
+			s.failed(recover())
+		}
+	}()
 	switch {
-	case !s.opened():
+	case s.opener != nil && !s.opened():
 	case !late && s.low != nil && s.low.IsLowPriority():
 		s.loop.low.push(s, events)
 	default:
 		s.call(events)
 	}
 	returned = true
+	s.called()
 }
 
 // invoke calls f as deliver calls the handler.
@@ -122,12 +127,17 @@ func (s *Socket) invoke(f func()) {
 		return
 	}
 	returned := false
-	defer s.over(&returned)
+	defer func() {
+		if !returned {
+			s.failed(recover())
+		}
+	}()
 	if s.opened() {
 		s.loop.count()
 		f()
 	}
 	returned = true
+	s.called()
 }
 
 // open has OnOpen called if nothing else has happened before.
@@ -143,14 +153,8 @@ func (s *Socket) opened() bool {
 	return s.calling()
 }
 
-// over is deferred by those who call the handler.
-func (s *Socket) over(returned *bool) {
-	if !*returned {
-		s.failed(recover())
-		return
-	}
-	s.state.CompareAndSwap(stateCalling, stateIdle)
-}
+// called ends the callbacks that deliver or invoke has made, unless one of them has ended the socket.
+func (s *Socket) called() { s.state.CompareAndSwap(stateCalling, stateIdle) }
 
 // call makes the callbacks, up to the one that ends the socket or no longer wants the next.
 func (s *Socket) call(events uint8) {

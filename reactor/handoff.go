@@ -65,7 +65,9 @@ func (c *connection) start(l *Loop) (err error) {
 	if c.socket, err = l.open(c.fd, c); err != nil {
 		return err
 	}
-	c.low, _ = c.protocol.(LowPriority)
+	if c.low, _ = c.protocol.(LowPriority); c.low == nil {
+		c.socket.low = nil
+	}
 	if unconnected(c.socket) {
 		c.from = new(netfd.Sockaddr)
 	}

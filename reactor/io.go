@@ -34,11 +34,13 @@ func (s *Socket) Write(p []byte) (int, error) {
 	if !s.usable() {
 		return 0, s.gone("write")
 	}
-	write := netfd.Send
-	if s.sotype == 0 {
-		write = netfd.Write
+	var n int
+	var err error
+	if s.sotype != 0 {
+		n, err = netfd.Send(s.fd, p)
+	} else {
+		n, err = netfd.Write(s.fd, p)
 	}
-	n, err := write(s.fd, p)
 	if err != nil {
 		return 0, s.failure("write", err)
 	}

@@ -27,7 +27,6 @@ type Stream struct {
 
 	// The loop's:
 	in       framer
-	deliver  func(message []byte) (more bool, err error)
 	activity activity
 	sent     uint64 // bytes, as of the last look at the time-outs
 	over     bool   // the input has ended
@@ -48,11 +47,10 @@ func (s *Stream) Read([]byte) (int, error) { return 0, s.opError("read", ErrPush
 // none, p may be of any size. Unsent and OnDrain are there to prevent it. In callbacks of the same loop Write costs
 // neither a system call nor a crossing into C.
 func (s *Stream) Write(p []byte) (int, error) {
-	err := net.ErrClosed
-	if !s.closed.Load() {
-		err = s.slot.Send(0, p)
+	if s.closed.Load() {
+		return 0, s.opError("write", net.ErrClosed)
 	}
-	if err != nil {
+	if err := s.slot.Send(0, p); err != nil {
 		return 0, s.opError("write", plain(err))
 	}
 	if s.worker.timed {

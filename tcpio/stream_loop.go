@@ -38,10 +38,6 @@ func (t *streamTarget) HandleEvent(ev *csrc.Event) {
 func (s *Stream) open() error {
 	o := &s.worker.listener.options
 	s.in.framing = o.Framing
-	s.deliver = func(message []byte) (more bool, err error) {
-		err = s.worker.listener.options.OnData(s, message)
-		return !s.closed.Load(), err
-	}
 	s.activity.start()
 	if err := s.worker.loop.Attach(&s.slot, (*streamTarget)(s), s.fd, false); err != nil {
 		return err
@@ -62,7 +58,28 @@ func (s *Stream) received(data []byte) {
 		s.activity.begun.Store(true)
 		s.activity.received.Store(now())
 	}
-	s.call(func(net.Conn) error { return s.in.feed(data, s.deliver) })
+	returned := false
+	defer func() {
+		if !returned {
+			s.panicked(recover())
+		}
+	}()
+	var err error
+	if s.in.framing == nil { // as feed would, without the detour: this is the hot path
+		err = s.worker.listener.options.OnData(s, data)
+	} else {
+		err = s.in.feed(data, s.deliver)
+	}
+	returned = true
+	if err != nil {
+		s.fail(err)
+	}
+}
+
+// deliver hands a message to OnData, and tells whether another may follow.
+func (s *Stream) deliver(message []byte) (more bool, err error) {
+	err = s.worker.listener.options.OnData(s, message)
+	return !s.closed.Load(), err
 }
 
 // ended is the end of the input: the peer's, or as far as Shutdown lets it come, and then the beginning of a message is
@@ -92,7 +109,7 @@ func (s *Stream) call(callback func(net.Conn) error) {
 	returned := false
 	defer func() {
 		if !returned {
-			s.end(s.worker.listener.panicked(recover()), abrupt)
+			s.panicked(recover())
 		}
 	}()
 	err := callback(s)
@@ -101,6 +118,9 @@ func (s *Stream) call(callback func(net.Conn) error) {
 		s.fail(err)
 	}
 }
+
+// panicked deals with a callback that did not return.
+func (s *Stream) panicked(cause any) { s.end(s.worker.listener.panicked(cause), abrupt) }
 
 // fail deals with what a callback has returned.
 func (s *Stream) fail(err error) {
