@@ -230,6 +230,8 @@ struct hl_loop {
     uint32_t pin_count, pin_room;
     hl_block *dropped;              /* blocks let go of in this turn that its events may lie in, linked by `spare` */
     uint32_t reserve;               /* entries of the completion ring that are not to be used for the moment */
+    uint64_t unsent;                /* bytes queued since all output was last flushed, and what their chunks take */
+    uint8_t crowded;                /* since then a stream has come to have more than low_water of them */
     hl_chunk *chunks;               /* free ones */
     struct chunk_page *chunk_pages; /* what they were carved from */
     int backend_error;              /* why config.backend is not in use; 0: it is */
@@ -371,6 +373,7 @@ void hl__output_sent(hl_loop *l, hl_stream *s, size_t n);
 void hl__output_stalled(hl_loop *l, hl_stream *s);
 void hl__output_drop(hl_loop *l, hl_stream *s);
 void hl__output_flush_all(hl_loop *l);
+int hl__output_abounds(const hl_loop *l); /* so much waits for that to be called that it should not be put off */
 void hl__output_await_drain(hl_loop *l, hl_stream *s);
 void hl__output_fini(hl_loop *l); /* frees what no queue uses any more, after all streams have ended */
 void hl__stage_restart(hl_loop *l);

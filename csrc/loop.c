@@ -260,18 +260,27 @@ static void finish_work(hl_loop *l)
     hl__send_notices(l);
 }
 
+/* The rest of a call in mid-turn, whose operations have been performed. */
+static void make_room(hl_loop *l, uint32_t flags)
+{
+    HL_COUNT(l->stats.flushes, 1);
+    if (flags & HL_ENTER_FLUSH || hl__output_abounds(l)) {
+        hl__output_flush_all(l);
+        if (l->backend->submit != NULL)
+            l->backend->submit(l);
+    }
+    if (flags & HL_ENTER_FLUSH)
+        hl__stage_restart(l);
+}
+
 int hl_loop_enter(hl_loop *l, int64_t timeout_ms, uint32_t flags)
 {
     if (l->broken)
         return l->broken;
     hl__clock(l);
     hl__run_ops(l); /* before anything is unpinned: operations may point into this turn's events */
-    if (flags & HL_ENTER_FLUSH) {
-        HL_COUNT(l->stats.flushes, 1);
-        hl__output_flush_all(l);
-        if (l->backend->submit != NULL)
-            l->backend->submit(l);
-        hl__stage_restart(l);
+    if (flags != 0) {
+        make_room(l, flags);
         return (int)ready_events(l);
     }
     HL_COUNT(l->stats.turns, 1);

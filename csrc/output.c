@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #define GATHER_SIZE 8192u
+#define UNSENT_MAX (4u << 20) /* see HL_ENTER_PERFORM */
 
 /* Chunks come from pages of 4 KiB that live as long as the loop. */
 struct chunk_page {
@@ -115,6 +116,8 @@ static void queued(hl_loop *l, hl_stream *s, uint64_t n)
     if (s->stats.queued == 0)
         s->last_sent = (uint32_t)l->now;
     HL_COUNT(s->stats.queued, n);
+    l->unsent += n + sizeof(hl_chunk);
+    l->crowded |= s->stats.queued > l->config.low_water && !s->stalled;
     hl__list_add(l, &s->slot, HL_LIST_OUTPUT);
 }
 
@@ -239,9 +242,18 @@ void hl__output_await_drain(hl_loop *l, hl_stream *s)
         hl__notice(l, &s->slot, HL_NOTICE_DRAIN);
 }
 
+/* What waits costs memory and time; and above low_water an owner takes the peer for slow, which it is only once the
+ * kernel has been asked. */
+int hl__output_abounds(const hl_loop *l)
+{
+    return l->unsent >= UNSENT_MAX || l->crowded;
+}
+
 void hl__output_flush_all(hl_loop *l)
 {
     hl_slot *slot;
+    l->unsent = 0;
+    l->crowded = 0;
     while ((slot = hl__list_take(l, HL_LIST_OUTPUT)) != NULL) {
         hl_stream *s = (hl_stream *)slot;
         if (slot->ended)

@@ -92,7 +92,7 @@ type StreamStats struct {
 // LoopStats are the counters of a loop (hl_loop_stats).
 type LoopStats struct {
 	Turns        uint64 // calls of Enter that may deliver events
-	Flushes      uint64 // calls of Enter with EnterFlush
+	Flushes      uint64 // calls of Enter with EnterFlush or EnterPerform
 	Ops          uint64 // operations performed
 	Events       uint64 // events delivered
 	Messages     uint64 // of these, whole WebSocket messages
@@ -197,7 +197,10 @@ const (
 	WSPong         = C.HL_WS_PONG
 )
 
-// EnterFlush makes [Loop.Enter] perform the queued operations and nothing else.
-const EnterFlush = C.HL_ENTER_FLUSH
+// Flags of [Loop.Enter], which then makes no event and does not wait.
+const (
+	EnterFlush   = C.HL_ENTER_FLUSH   // only perform the queued operations and send; the staging area starts anew
+	EnterPerform = C.HL_ENTER_PERFORM // the same, without sending unless much waits, and the staging area goes on
+)
 
 const cacheLine = C.HL_CACHE_LINE

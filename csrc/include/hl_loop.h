@@ -31,7 +31,7 @@
  *           for a time that doubles, up to spin_us, while messages come that soon, and halves, down to nothing, while
  *           they do not.
  *
- * Memory    An event's bytes stay valid until the next hl_loop_enter without HL_ENTER_FLUSH. To keep them longer,
+ * Memory    An event's bytes stay valid until the next hl_loop_enter without flags. To keep them longer,
  *           take a reference to event.block before.
  *
  * Copyright 2026 momentics. Licensed under the Apache License, Version 2.0.
@@ -241,8 +241,8 @@ typedef struct hl_stream_stats {
 } hl_stream_stats;
 
 typedef struct hl_loop_stats {
-    uint64_t turns;         /* hl_loop_enter without HL_ENTER_FLUSH */
-    uint64_t flushes;       /* ... with it */
+    uint64_t turns;         /* hl_loop_enter without flags */
+    uint64_t flushes;       /* ... with HL_ENTER_FLUSH or HL_ENTER_PERFORM */
     uint64_t ops;           /* performed */
     uint64_t events;        /* put into the completion ring */
     uint64_t messages;      /* of these, whole WebSocket messages: HL_EV_MESSAGE without HL_MORE */
@@ -290,8 +290,12 @@ uint32_t hl_loop_features(const hl_loop *l);
 
 /* flags of hl_loop_enter */
 enum {
-    HL_ENTER_FLUSH = 1 /* only perform the queued operations and send: no event appears, events and stage bytes already
-                          there stay valid, the staging area starts anew. For an owner that runs out of room mid-turn */
+    HL_ENTER_FLUSH = 1,  /* only perform the queued operations and send: no event appears, events and stage bytes already
+                            there stay valid, the staging area starts anew. For an owner that needs room in it mid-turn */
+    HL_ENTER_PERFORM = 2 /* the same without sending, for an owner that only needs room in the submission ring: what a
+                            stream is given in a turn still leaves as one piece. The staging area goes on. It does send
+                            when output of 4 MiB waits, or of more than low_water for one stream that the kernel has not
+                            stalled; else that is left to the next hl_loop_enter with another flag or none */
 };
 
 /*

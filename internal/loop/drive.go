@@ -154,6 +154,7 @@ func (l *Loop) enter(timeoutMs int64, flags uint32) error {
 	atomic.StoreUint32(&l.shared.SQ.Tail, l.tail)
 	l.turn++
 	l.run = nil
+	l.unsent = flags == csrc.EnterPerform
 	_, err := l.core.Enter(timeoutMs, flags)
 	return err
 }

@@ -85,6 +85,7 @@ type Loop struct {
 	run      *csrc.Op // a run that small messages may be added to, if it is the entry queued last
 	head     uint32   // of the completion ring; likewise
 	turn     uint32   // counts calls of Enter
+	unsent   bool     // the last of them may have left output for the next to send
 	current  *csrc.Event
 	conn     *Conn // whose event is being handled
 	calling  bool  // a function given to Do is running

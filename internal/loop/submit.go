@@ -25,7 +25,7 @@ const (
 func (l *Loop) prepare() error {
 	const need = 2 // letters and the operation
 	if l.tail-atomic.LoadUint32(&l.shared.SQ.Head) > uint32(len(l.ops)-need) {
-		if err := l.flush(); err != nil {
+		if err := l.enter(0, csrc.EnterPerform); err != nil {
 			return err
 		}
 	}
@@ -40,7 +40,7 @@ func (l *Loop) prepare() error {
 
 // perform has everything done that was queued or posted until now.
 func (l *Loop) perform() error {
-	if err := l.prepare(); err != nil || l.tail == atomic.LoadUint32(&l.shared.SQ.Head) {
+	if err := l.prepare(); err != nil || l.tail == atomic.LoadUint32(&l.shared.SQ.Head) && !l.unsent {
 		return err
 	}
 	return l.flush()
@@ -58,7 +58,8 @@ func (l *Loop) append(op csrc.Op) {
 	l.tail++
 }
 
-// flush has the operations performed that are queued so far. Events and their bytes stay as they are.
+// flush has the operations performed that are queued so far, and their output sent. Events and their bytes stay as they
+// are.
 func (l *Loop) flush() error { return l.enter(0, csrc.EnterFlush) }
 
 // stage copies p to the staging area, `headroom` bytes from its end, and returns where it lies. nil: the area is full.

@@ -123,6 +123,124 @@ static void a_flush_sends_and_leaves_events_alone(void **state)
     close_fixture(f);
 }
 
+/* One message that can be read is one that was sent by one system call. */
+static void make_packet_pair(int fd[2])
+{
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
+}
+
+static void make_room(fixture *f)
+{
+    if (f->sh->sq.tail - f->sh->sq.head > f->sh->sq.mask)
+        assert_int_equal(hl_loop_enter(f->loop, -1, HL_ENTER_PERFORM), 0); /* never waits */
+}
+
+static void a_full_submission_ring_does_not_scatter_output(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.ring = 64});
+    enum { STREAMS = 50, ROUNDS = 16 };
+    int fd[STREAMS][2];
+    hl_handle h[STREAMS];
+    hl_block *blocks[ROUNDS];
+    uint8_t want[ROUNDS], got[ROUNDS + 1];
+    for (int i = 0; i < STREAMS; i++) {
+        make_packet_pair(fd[i]);
+        h[i] = attach(f, fd[i][0], 0);
+    }
+    turn(f);
+    for (uint8_t round = 0; round < ROUNDS; round++) {
+        want[round] = round;
+        hl_block *b = hl_slab_get(f->slab, 1); /* pieces of one stream do not lie side by side */
+        *hl_block_data(b) = round;
+        for (int i = 0; i < STREAMS; i++) {
+            make_room(f);
+            push(f, (hl_op){.code = HL_OP_SEND,
+                            .handle = h[i],
+                            .data = hl_block_data(b),
+                            .len = 1,
+                            .block = b,
+                            .flags = HL_KEEP});
+        }
+        blocks[round] = b; /* until the last operation is performed */
+    }
+    assert_int_equal(loop_stats(f).flushes, STREAMS * ROUNDS / 64);
+    for (int i = 0; i < STREAMS; i++)
+        assert_int_equal(peer_read(fd[i][1], got, sizeof got), -1);
+    turn(f);
+    for (int i = 0; i < ROUNDS; i++)
+        hl_block_unref(blocks[i]);
+    for (int i = 0; i < STREAMS; i++) {
+        assert_int_equal(peer_read(fd[i][1], got, sizeof got), ROUNDS);
+        assert_memory_equal(got, want, ROUNDS);
+        close(fd[i][1]);
+    }
+    close_fixture(f);
+}
+
+static void performing_leaves_events_and_the_staging_area_alone(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(NULL);
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0);
+    peer_write(fd[1], "request", 7);
+    hl_event e = expect(f, HL_EV_DATA, h);
+    push_send(f, h, "rep", 3);
+    assert_int_equal(hl_loop_enter(f->loop, -1, HL_ENTER_PERFORM), 0);
+    assert_memory_equal(e.data, "request", 7);
+    assert_int_equal(f->sh->stage_used, 3);
+    assert_int_equal(queued(f, h), 3);
+    push_send(f, h, "ly", 2);
+    assert_int_equal(hl_loop_enter(f->loop, -1, HL_ENTER_FLUSH), 0); /* sends both */
+    turn(f);                                                         /* io_uring: hears that it did */
+    assert_int_equal(queued(f, h), 0);
+    peer_expect(f, fd[1], "reply", 5);
+    close(fd[1]);
+    close_fixture(f);
+}
+
+/* What waits is bounded: for each stream, so that nobody takes its peer for slow, and in all. */
+static void much_output_is_not_put_off(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.low_water = 10000});
+    enum { STREAMS = 600, SIZE = 10000 };
+    int fd[STREAMS][2];
+    hl_handle h[STREAMS];
+    static uint8_t big[SIZE + 1];
+    for (int i = 0; i < STREAMS; i++) {
+        make_pair(fd[i]);
+        h[i] = attach(f, fd[i][0], 0);
+    }
+    turn(f);
+    push_send(f, h[0], "x", 1);
+    hl_block *b = hl_slab_get(f->slab, SIZE);
+    int sent = 0; /* streams that have got one */
+    for (int i = 1; i < STREAMS; i++) {
+        push(f, (hl_op){.code = HL_OP_SEND,
+                        .handle = h[i],
+                        .data = hl_block_data(b),
+                        .len = SIZE,
+                        .block = b,
+                        .flags = HL_KEEP});
+        assert_int_equal(hl_loop_enter(f->loop, 0, HL_ENTER_PERFORM), 0);
+        if (sent == 0 && peer_read(fd[0][1], big, 1) == 1)
+            sent = i;
+    }
+    assert_in_range((uint64_t)sent * SIZE, 4000000, 4 << 20);
+    turn(f);
+    turn(f);
+    push_send(f, h[0], big, SIZE + 1);
+    assert_int_equal(hl_loop_enter(f->loop, 0, HL_ENTER_PERFORM), 0);
+    assert_int_equal(peer_read(fd[0][1], big, sizeof big), SIZE + 1);
+    hl_block_unref(b);
+    for (int i = 0; i < STREAMS; i++)
+        close(fd[i][1]);
+    close_fixture(f);
+}
+
 static void a_flush_makes_no_event(void **state)
 {
     (void)state;
@@ -184,6 +302,9 @@ int main(void)
         cmocka_unit_test(a_full_submission_ring_is_performed_whole_and_in_order),
         cmocka_unit_test(unread_events_are_kept),
         cmocka_unit_test(a_flush_sends_and_leaves_events_alone),
+        cmocka_unit_test(a_full_submission_ring_does_not_scatter_output),
+        cmocka_unit_test(performing_leaves_events_and_the_staging_area_alone),
+        cmocka_unit_test(much_output_is_not_put_off),
         cmocka_unit_test(a_flush_makes_no_event),
         cmocka_unit_test(an_end_waits_for_room),
     };
