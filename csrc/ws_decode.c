@@ -130,6 +130,11 @@ static int begin_frame(hl_ws *ws, const uint8_t *header, size_t size)
     return 0;
 }
 
+static inline int between_messages(const hl_ws *ws)
+{
+    return ws->state == IN_HEADER && ws->header_len == 0 && ws->opcode == 0;
+}
+
 static void consume(hl_ws_input *in, size_t n)
 {
     in->data += n;
@@ -325,9 +330,8 @@ static int control_arrived(hl_ws *ws, hl_cache *cache, hl_ws_input *in, hl_ws_it
     return ws->remaining > 0 ? HL_WS_MORE : end_control(ws, cache, start, item);
 }
 
-/* --------------------------------------------------------------------------------------------- what others call --- */
-
-int hl_ws_next(hl_ws *ws, hl_cache *cache, hl_ws_input *in, hl_ws_item *item)
+/* Whatever the input holds. Out of line, for it is seldom needed: see take_whole. */
+static __attribute__((noinline)) int next_item(hl_ws *ws, hl_cache *cache, hl_ws_input *in, hl_ws_item *item)
 {
     int found = HL_WS_MORE;
     if (ws->state == FAILED)
@@ -347,9 +351,47 @@ int hl_ws_next(hl_ws *ws, hl_cache *cache, hl_ws_input *in, hl_ws_item *item)
     return found;
 }
 
+/* ------------------------------------------------------------------------------------------------- short cut --- */
+
+/*
+ * Takes a message that is one short frame and lies whole in the input, as most do, and leaves out ws, which would be
+ * between messages again anyway. HL_WS_MORE: it is something else, or not what it should be, and nothing was touched.
+ */
+static int take_whole(hl_ws *ws, hl_ws_input *in, hl_ws_item *item)
+{
+    uint8_t *header = in->data;
+    uint32_t mask = 0;
+    size_t size = ws->client ? 2 : 2 + HL_WS_MASK_SIZE;
+    if (in->len < size || !between_messages(ws))
+        return HL_WS_MORE;
+    uint8_t opcode = header[0] ^ FIN;                   /* no opcode if FIN is not set or anything else is */
+    size_t len = header[1] ^ (ws->client ? 0 : MASKED); /* above 127 if it is masked and should not be, or reverse */
+    if (opcode != HL_WS_TEXT && opcode != HL_WS_BINARY)
+        return HL_WS_MORE;
+    if (len >= 126 || len > in->len - size || len > ws->max_message)
+        return HL_WS_MORE;
+    if (!ws->client)
+        memcpy(&mask, header + 2, sizeof mask);
+    uint8_t *data = header + size;
+    consume(in, size + len);
+    int beyond_ascii = hl__ws_unmask(data, data, len, mask);
+    if (beyond_ascii && opcode == HL_WS_TEXT && hl_utf8(HL_UTF8_ACCEPT, data, len) != HL_UTF8_ACCEPT)
+        return fail(ws, HL_WS_EUTF8);
+    *item = (hl_ws_item){.opcode = opcode, .data = data, .len = len};
+    return HL_WS_ITEM;
+}
+
+/* --------------------------------------------------------------------------------------------- what others call --- */
+
+int hl_ws_next(hl_ws *ws, hl_cache *cache, hl_ws_input *in, hl_ws_item *item)
+{
+    int found = take_whole(ws, in, item);
+    return found != HL_WS_MORE ? found : next_item(ws, cache, in, item);
+}
+
 int hl_ws_idle(const hl_ws *ws)
 {
-    return ws->state == IN_HEADER && ws->header_len == 0 && ws->opcode == 0;
+    return between_messages(ws);
 }
 
 int64_t hl_ws_room(hl_ws *ws, hl_cache *cache, uint8_t **where)

@@ -264,6 +264,48 @@ static void random_conversations(void **state)
     assert_int_equal(hl_slab_free(slab), 0);
 }
 
+/* A frame with this header and as many bytes as it says, then an empty message. */
+static bytes wire_from(uint8_t first, uint8_t second, const char *payload)
+{
+    bytes wire = {0};
+    size_t len = second & 0x7F;
+    bytes_add(&wire, &first, 1);
+    bytes_add(&wire, &second, 1);
+    if (len == 126)
+        bytes_add(&wire, "\0\x7e", 2);
+    if (second & 0x80)
+        bytes_add(&wire, "\0\0\0\0", 4);
+    bytes_add(&wire, payload, len);
+    add_frame(&wire, second & 0x80, FIN_B, "", 0);
+    return wire;
+}
+
+/* Whole messages are decoded by other code than those that come byte by byte. */
+static void every_start_whole_and_byte_by_byte(void **state)
+{
+    (void)state;
+    static const char ascii[] = DIGITS_123 "abc";
+    static const char cyrillic[] = "йцукенгшщзхъйцукенгшщзхъйцукенгшщзхъйцукенгшщзхъйцукенгшщзхъйцукен";
+    static const uint8_t lengths[] = {0, 1, 2, 31, 32, 64, 65, 125, 126};
+    hl_slab *slab = hl_slab_new(0);
+    hl_cache *cache = hl_cache_new(slab);
+    for (unsigned i = 0; i < 256 * sizeof lengths * 8; i++) {
+        uint8_t first = (uint8_t)(i >> 3), second = (uint8_t)(lengths[i >> 11] | (i & 4) << 5);
+        const hl_ws_config config = {.max_message = i & 1 ? 64 : 1000, .client = i >> 1 & 1};
+        bytes wire = wire_from(first, second, i & 1 ? cyrillic : ascii), whole = {0}, cut = {0};
+        outcome o = feed(&config, cache, &wire, (cuts){0}, 0, &whole);
+        assert_int_equal(o.result, feed(&config, cache, &wire, (cuts){.each = 1}, 0, &cut).result);
+        assert_int_equal(whole.len, cut.len);
+        if (cut.len > 0)
+            assert_memory_equal(whole.data, cut.data, cut.len);
+        bytes_free(&wire);
+        bytes_free(&whole);
+        bytes_free(&cut);
+    }
+    hl_cache_free(cache);
+    assert_int_equal(hl_slab_free(slab), 0);
+}
+
 /* All the codes there are, against the list of section 7.4 written out. */
 static void every_close_code(void **state)
 {
@@ -296,8 +338,12 @@ static void every_close_code(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_and_cut_in_two), cmocka_unit_test(byte_by_byte),     cmocka_unit_test(in_random_pieces),
-        cmocka_unit_test(random_conversations), cmocka_unit_test(every_close_code),
+        cmocka_unit_test(whole_and_cut_in_two),
+        cmocka_unit_test(byte_by_byte),
+        cmocka_unit_test(in_random_pieces),
+        cmocka_unit_test(random_conversations),
+        cmocka_unit_test(every_start_whole_and_byte_by_byte),
+        cmocka_unit_test(every_close_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
