@@ -272,10 +272,33 @@ static inline uint64_t hl__after(const hl_loop *l, uint64_t ms)
 #define HL_COUNT(field, n) __atomic_store_n(&(field), (field) + (n), __ATOMIC_RELAXED)
 
 /* event.c */
+int hl__grow_pins(hl_loop *l); /* -ENOMEM */
 /* Events that still fit, each with up to two pins; 0 also when memory for pins is short. */
-uint32_t hl__room(hl_loop *l);
-hl_event *hl__event(hl_loop *l, hl_slot *s, uint8_t type); /* the next entry, cleared; only while hl__room > 0 */
-void hl__pin(hl_loop *l, hl_block *b);                     /* takes the reference over until the turn ends */
+static inline uint32_t hl__room(hl_loop *l)
+{
+    if (l->pin_room - l->pin_count < 4 && hl__grow_pins(l) < 0)
+        return 0;
+    const hl_ring *cq = &l->shared.cq;
+    /* acquire: entries up to head have been read before we overwrite them */
+    uint32_t room = cq->mask + 1 - (cq->tail - __atomic_load_n(&cq->head, __ATOMIC_ACQUIRE));
+    return room > l->reserve ? room - l->reserve : 0;
+}
+/* The next entry, cleared; only while hl__room > 0. */
+static inline hl_event *hl__event(hl_loop *l, hl_slot *s, uint8_t type)
+{
+    hl_ring *cq = &l->shared.cq;
+    hl_event *e = (hl_event *)cq->entries + (cq->tail & cq->mask);
+    *e = (hl_event){.handle = hl__handle(s), .type = type};
+    /* relaxed: the ring is read after hl_loop_enter has returned, on the same thread */
+    __atomic_store_n(&cq->tail, cq->tail + 1, __ATOMIC_RELAXED);
+    HL_COUNT(l->stats.events, 1);
+    return e;
+}
+/* Takes the reference over until the turn ends. */
+static inline void hl__pin(hl_loop *l, hl_block *b)
+{
+    l->pins[l->pin_count++] = b;
+}
 /* The same for a block that is let go of at any time, whether or not there is room for pins. */
 void hl__drop(hl_loop *l, hl_block *b);
 void hl__unpin_all(hl_loop *l);

@@ -11,7 +11,7 @@
 /* The receive buffer holds this many full receives, so that a turn over many small streams needs one block. */
 #define RECV_DEPTH 2
 
-static int grow_pins(hl_loop *l)
+int hl__grow_pins(hl_loop *l)
 {
     size_t used = l->pin_room * sizeof(hl_block *);
     hl_block *grown = hl_cache_grow(l->cache, l->pin_block, used, used * 2);
@@ -21,32 +21,6 @@ static int grow_pins(hl_loop *l)
     l->pins = (hl_block **)hl_block_data(grown);
     l->pin_room = (uint32_t)(grown->size / sizeof(hl_block *));
     return 0;
-}
-
-uint32_t hl__room(hl_loop *l)
-{
-    if (l->pin_room - l->pin_count < 4 && grow_pins(l) < 0)
-        return 0;
-    const hl_ring *cq = &l->shared.cq;
-    /* acquire: entries up to head have been read before we overwrite them */
-    uint32_t room = cq->mask + 1 - (cq->tail - __atomic_load_n(&cq->head, __ATOMIC_ACQUIRE));
-    return room > l->reserve ? room - l->reserve : 0;
-}
-
-hl_event *hl__event(hl_loop *l, hl_slot *s, uint8_t type)
-{
-    hl_ring *cq = &l->shared.cq;
-    hl_event *e = (hl_event *)cq->entries + (cq->tail & cq->mask);
-    *e = (hl_event){.handle = hl__handle(s), .type = type};
-    /* relaxed: the ring is read after hl_loop_enter has returned, on the same thread */
-    __atomic_store_n(&cq->tail, cq->tail + 1, __ATOMIC_RELAXED);
-    HL_COUNT(l->stats.events, 1);
-    return e;
-}
-
-void hl__pin(hl_loop *l, hl_block *b)
-{
-    l->pins[l->pin_count++] = b;
 }
 
 /* A block can be dropped more than once in a turn, by streams that share it; it is listed once, with one reference. The

@@ -11,12 +11,6 @@
 #define CHUNK_BYTES 65536u
 #define PER_CHUNK_MAX 1024u
 
-static hl_slot_head *slot_in(const hl_table *t, hl_block *chunk, uint32_t index)
-{
-    uint32_t within = index - hl__table_chunk(t, index) * t->per_chunk;
-    return (hl_slot_head *)(hl_block_data(chunk) + (size_t)within * t->slot_size);
-}
-
 int hl__table_init(hl_table *t, hl_slab *slab, uint32_t max, uint32_t slot_size)
 {
     memset(t, 0, sizeof *t);
@@ -87,7 +81,7 @@ static hl_slot_head *take_fresh(hl_table *t)
             return NULL;
         /* relaxed: the index alone is claimed; the chunk was published by chunk_for */
     } while (!__atomic_compare_exchange_n(&t->fresh, &index, index + 1, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-    hl_slot_head *s = slot_in(t, chunk_for(t, index), index);
+    hl_slot_head *s = hl__table_at(t, index);
     s->index = index;
     return s;
 }
@@ -104,23 +98,6 @@ hl_handle hl__table_reserve(hl_table *t)
     uint32_t generation = __atomic_load_n(&s->generation, __ATOMIC_RELAXED) + 1;
     __atomic_store_n(&s->generation, generation, __ATOMIC_RELAXED);
     return hl_handle_make(s->index, generation);
-}
-
-void *hl__table_at(hl_table *t, uint32_t index)
-{
-    if (index >= t->max)
-        return NULL;
-    /* acquire: the chunk's contents */
-    hl_block *chunk = __atomic_load_n(&t->chunks[hl__table_chunk(t, index)], __ATOMIC_ACQUIRE);
-    return chunk ? slot_in(t, chunk, index) : NULL;
-}
-
-void *hl__table_get(hl_table *t, hl_handle h)
-{
-    hl_slot_head *s = hl__table_at(t, hl_handle_index(h));
-    if (s == NULL || (hl_handle_generation(h) & 1) == 0)
-        return NULL;
-    return __atomic_load_n(&s->generation, __ATOMIC_RELAXED) == hl_handle_generation(h) ? s : NULL;
 }
 
 void hl__table_release(hl_table *t, hl_slot_head *s)

@@ -49,12 +49,6 @@ void hl__table_fini(hl_table *t);
  * short. Any thread. */
 hl_handle hl__table_reserve(hl_table *t);
 
-/* The slot at an index that has been handed out, or NULL. Any thread. */
-void *hl__table_at(hl_table *t, uint32_t index);
-
-/* The slot named by h while h is valid, else NULL. Owner, or the thread that reserved h. */
-void *hl__table_get(hl_table *t, hl_handle h);
-
 /* Voids the slot's handle and frees the slot. Owner, or the thread that reserved it. */
 void hl__table_release(hl_table *t, hl_slot_head *s);
 
@@ -66,11 +60,37 @@ static inline uint32_t hl__table_chunk(const hl_table *t, uint32_t index)
     return (uint32_t)(index * t->reciprocal >> 36);
 }
 
+/* The slot at an index that lies in this chunk, whose memory is `block`. */
+static inline void *hl__table_in(const hl_table *t, uint32_t chunk, hl_block *block, uint32_t index)
+{
+    return hl_block_data(block) + (size_t)(index - chunk * t->per_chunk) * t->slot_size;
+}
+
 /* The slot at an index that the caller knows to be in use. Owner. */
 static inline void *hl__table_known(const hl_table *t, uint32_t index)
 {
     uint32_t chunk = hl__table_chunk(t, index);
-    return hl_block_data(t->chunks[chunk]) + (size_t)(index - chunk * t->per_chunk) * t->slot_size;
+    return hl__table_in(t, chunk, t->chunks[chunk], index);
+}
+
+/* The slot at an index that has been handed out, or NULL. Any thread. */
+static inline void *hl__table_at(const hl_table *t, uint32_t index)
+{
+    if (index >= t->max)
+        return NULL;
+    uint32_t chunk = hl__table_chunk(t, index);
+    /* acquire: the chunk's contents */
+    hl_block *block = __atomic_load_n(&t->chunks[chunk], __ATOMIC_ACQUIRE);
+    return block != NULL ? hl__table_in(t, chunk, block, index) : NULL;
+}
+
+/* The slot named by h while h is valid, else NULL. Owner, or the thread that reserved h. */
+static inline void *hl__table_get(const hl_table *t, hl_handle h)
+{
+    hl_slot_head *s = (hl_slot_head *)hl__table_at(t, hl_handle_index(h));
+    if (s == NULL || (hl_handle_generation(h) & 1) == 0)
+        return NULL;
+    return __atomic_load_n(&s->generation, __ATOMIC_RELAXED) == hl_handle_generation(h) ? s : NULL;
 }
 
 static inline hl_handle hl__slot_handle(const hl_slot_head *s)
