@@ -28,8 +28,9 @@ type PreparedMessage struct {
 
 // variant is how a message may be encoded.
 type variant struct {
-	pool    *loop.Pool
-	deflate csrc.DeflateConfig // the zero value: not compressed
+	pool  *loop.Pool
+	bits  uint8 // of the window it is compressed for; 0: not compressed
+	level int8  // of compression
 }
 
 // encoding is a message's frame as a server sends it, in a block of a pool. It is not changed any more.
@@ -141,7 +142,7 @@ func (m *PreparedMessage) encodeLocked(v variant) (*encoding, error) {
 		return e, nil
 	}
 	e := &encoding{variant: v}
-	if v.deflate == (csrc.DeflateConfig{}) {
+	if v.bits == 0 {
 		if err := e.plain(m.opcode, m.payload); err != nil {
 			return nil, err
 		}
@@ -177,7 +178,8 @@ func (e *encoding) plain(opcode byte, payload []byte) (err error) {
 
 // compressed makes the frame of a compressed message (RFC 7692 section 7.2.1), unless that is no smaller.
 func (e *encoding) compressed(opcode byte, payload []byte) (smaller bool, err error) {
-	if e.buffer, err = e.pool.Deflate(&e.deflate, payload); err != nil {
+	config := csrc.DeflateConfig{OutBits: e.bits, Level: e.level}
+	if e.buffer, err = e.pool.Deflate(&config, payload); err != nil {
 		return false, notPrepared(payload, err)
 	}
 	whole := e.buffer.Bytes()
@@ -256,7 +258,7 @@ func (c *WSConnection) variantOf(m *PreparedMessage) variant {
 		level, threshold = config.Level, config.Threshold
 	}
 	if len(m.payload) >= cmp.Or(threshold, standaloneMinimum) {
-		v.deflate = csrc.DeflateConfig{OutBits: bits, Level: int8(cmp.Or(level, defaultLevel))}
+		v.bits, v.level = bits, int8(cmp.Or(level, defaultLevel))
 	}
 	return v
 }
