@@ -31,6 +31,7 @@ type Loop struct {
 
 	// The rest belongs to whoever drives the loop.
 	buffer []byte
+	output loan
 	low    lowQueue
 }
 
