@@ -368,10 +368,16 @@ static int take_whole(hl_ws *ws, hl_ws_input *in, hl_ws_item *item)
     size_t len = header[1] ^ (ws->client ? 0 : MASKED); /* above 127 if it is masked and should not be, or reverse */
     if (opcode != HL_WS_TEXT && opcode != HL_WS_BINARY)
         return HL_WS_MORE;
-    if (len >= 126 || len > in->len - size || len > ws->max_message)
+    if (len >= 126) { /* longer ones are dear by themselves, and text goes in pieces */
+        len = len == 126 && in->len >= 4 ? (size_t)(header[2] << 8 | header[3]) : 0;
+        if (len < 126 || len > TEXT_PIECE)
+            return HL_WS_MORE;
+        size += 2;
+    }
+    if (size + len > in->len || len > ws->max_message)
         return HL_WS_MORE;
     if (!ws->client)
-        memcpy(&mask, header + 2, sizeof mask);
+        memcpy(&mask, header + size - sizeof mask, sizeof mask);
     uint8_t *data = header + size;
     consume(in, size + len);
     int beyond_ascii = hl__ws_unmask(data, data, len, mask);
