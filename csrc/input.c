@@ -175,11 +175,17 @@ int hl__stream_where(hl_loop *l, hl_stream *s, struct iovec iov[2], size_t *dire
     return n;
 }
 
-void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec *iov, size_t direct, size_t n)
+static void count_received(hl_loop *l, hl_stream *s, size_t n)
 {
     HL_COUNT(s->stats.received, n);
+    l->received += n;
     s->last_received = (uint32_t)l->now;
     s->quiesce_left = n < s->quiesce_left ? s->quiesce_left - (uint32_t)n : 0;
+}
+
+void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec *iov, size_t direct, size_t n)
+{
+    count_received(l, s, n);
     if (s->state > HL_CLOSING)
         return; /* flushing or lingering: discarded */
     size_t straight = n < direct ? n : direct;
@@ -198,9 +204,7 @@ void hl__stream_received(hl_loop *l, hl_stream *s, const struct iovec *iov, size
 
 void hl__stream_took(hl_loop *l, hl_stream *s, hl_block *block, uint8_t *data, size_t n)
 {
-    HL_COUNT(s->stats.received, n);
-    s->last_received = (uint32_t)l->now;
-    s->quiesce_left = n < s->quiesce_left ? s->quiesce_left - (uint32_t)n : 0;
+    count_received(l, s, n);
     if (s->state > HL_CLOSING) {
         hl_cache_unref(l->cache, block);
         return;

@@ -178,7 +178,8 @@ static uint32_t ready_events(const hl_loop *l)
 
 int hl__has_work(const hl_loop *l)
 {
-    return ready_events(l) > 0 || l->lists[HL_LIST_INPUT].first != NULL || l->lists[HL_LIST_NOTICE].first != NULL;
+    return ready_events(l) > 0 || l->lists[HL_LIST_INPUT].first != NULL || l->lists[HL_LIST_NOTICE].first != NULL ||
+           l->received >= HL_TURN_RECEIVES; /* it may have left some behind */
 }
 
 int hl__called(const hl_loop *l)
@@ -284,6 +285,7 @@ int hl_loop_enter(hl_loop *l, int64_t timeout_ms, uint32_t flags)
         return (int)ready_events(l);
     }
     HL_COUNT(l->stats.turns, 1);
+    l->received = 0;
     if (ready_events(l) == 0)
         hl__unpin_all(l);
     hl__read_letters(l, hl_mailbox_take(&l->shared.mailbox));

@@ -300,7 +300,7 @@ static int epoll_wait_turn(hl_loop *l, int timeout_ms)
         p->count = n > 0 ? (uint32_t)n : 0;
         hl__clock(l);
     }
-    while (p->pos < p->count && hl__room(l) > 0)
+    while (p->pos < p->count && hl__takes_more(l))
         dispatch(l, &p->ready[p->pos++]);
     return 0;
 }

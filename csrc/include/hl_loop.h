@@ -31,6 +31,8 @@
  *           for a time that doubles, up to spin_us, while messages come that soon, and halves, down to nothing, while
  *           they do not.
  *
+ *           A turn that has received 128 KiB leaves the rest for the next: it is handled while it is in the cache.
+ *
  * Memory    An event's bytes stay valid until the next hl_loop_enter without flags. To keep them longer,
  *           take a reference to event.block before.
  *

@@ -295,6 +295,38 @@ static void an_end_waits_for_room(void **state)
     close_fixture(f);
 }
 
+/* What many streams have received does not come all at once, but without anybody waiting for the rest. */
+static void a_turn_receives_so_much(void **state)
+{
+    (void)state;
+    fixture *f = open_fixture(&(hl_loop_config){.batch = 64});
+    enum { STREAMS = 40, SIZE = 16384, MOST = (128 << 10) + (64 << 10) };
+    int fd[STREAMS][2];
+    static const uint8_t piece[SIZE];
+    for (int i = 0; i < STREAMS; i++) {
+        make_pair(fd[i]);
+        attach(f, fd[i][0], 0);
+    }
+    turn(f);
+    for (int i = 0; i < STREAMS; i++)
+        peer_write(fd[i][1], piece, SIZE);
+    size_t all = 0;
+    int turns = 0;
+    for (; all < (size_t)STREAMS * SIZE; turns++) {
+        int n = hl_loop_enter(f->loop, -1, 0);
+        assert_true(n >= 0);
+        size_t received = 0;
+        while (n-- > 0)
+            received += pop(f).len;
+        assert_true(received <= MOST);
+        all += received;
+    }
+    assert_true(turns >= STREAMS * SIZE / MOST);
+    for (int i = 0; i < STREAMS; i++)
+        close(fd[i][1]);
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +339,7 @@ int main(void)
         cmocka_unit_test(much_output_is_not_put_off),
         cmocka_unit_test(a_flush_makes_no_event),
         cmocka_unit_test(an_end_waits_for_room),
+        cmocka_unit_test(a_turn_receives_so_much),
     };
     return cmocka_run_group_tests_name("loop_rings", tests, NULL, NULL);
 }
