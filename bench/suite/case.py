@@ -50,7 +50,7 @@ QUICK = Plan(
     latency=(Case(100, 64, 1),),
 )
 FULL = Plan(
-    rounds=5, seconds=1.2, warm_up=0.3,
+    rounds=5, seconds=0.4, warm_up=0.2,
     echo=(
         *cases((1, 10, 100, 1000, 5000, 15000), (64,), (1, 16)),
         *cases((1, 100, 1000), (1024,), (1, 16)),
