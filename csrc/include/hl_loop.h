@@ -292,8 +292,9 @@ uint32_t hl_loop_features(const hl_loop *l);
 
 /* flags of hl_loop_enter */
 enum {
-    HL_ENTER_FLUSH = 1,  /* only perform the queued operations and send: no event appears, events and stage bytes already
-                            there stay valid, the staging area starts anew. For an owner that needs room in it mid-turn */
+    HL_ENTER_FLUSH = 1,  /* only perform the queued operations and send: no event appears, events and stage bytes
+                            already there stay valid, the staging area starts anew. For an owner that needs room in it
+                            mid-turn */
     HL_ENTER_PERFORM = 2 /* the same without sending, for an owner that only needs room in the submission ring: what a
                             stream is given in a turn still leaves as one piece. The staging area goes on. It does send
                             when output of 4 MiB waits, or of more than low_water for one stream that the kernel has not
