@@ -297,7 +297,7 @@ static inline hl_event *hl__event(hl_loop *l, hl_slot *s, uint8_t type)
 }
 /* Bytes that are enough for a turn: they are handled, and answered, while they are still in the cache. */
 #define HL_TURN_RECEIVES (128u << 10)
-/* Whether a backend may receive more in this turn. What it leaves in the kernel comes in the next, which does not wait. */
+/* Whether a backend may receive more in this turn. What it leaves comes in the next, which does not wait. */
 static inline int hl__takes_more(hl_loop *l)
 {
     return l->received < HL_TURN_RECEIVES && hl__room(l) > 0;
