@@ -1,7 +1,7 @@
 """What is measured, section by section.
 
 Each section starts servers of its own, runs what it has to interleaved, A B C A B C, and returns a dictionary from what
-was measured to a list of samples. What fails is noted, and is an empty list.
+was measured to a list of samples. What fails is noted, and not tried again in the same case.
 """
 
 import os
@@ -63,14 +63,16 @@ class Suite:
                     self.failed(what, failure)
                 self.progress.step(START)
             for key, options in works:
+                able = list(running)
                 for _ in range(self.plan.rounds):
                     self.progress.show(f"{what}, {key}")
-                    for process in running:
+                    for process in list(able):
                         try:
                             results[key, process.server.name].append(
                                 self.load.run(process, *(options(process.server) if callable(options) else options)))
                         except Failure as failure:
                             self.failed(f"{what}, {key}", failure)
+                            able.remove(process)
                         self.progress.step(self.run_seconds())
         return results
 
