@@ -82,10 +82,10 @@ def chosen(servers, names):
 def run(suite, names):
     """Run sections and return what they measured."""
     sections = suite.everything()
-    unknown = set(names or []) - {name for name, _, _ in sections}
+    unknown = set(names) - {name for name, _, _ in sections}
     if unknown:
         sys.exit(f"no such section: {', '.join(sorted(unknown))}")
-    sections = [section for section in sections if names is None or section[0] in names]
+    sections = [section for section in sections if not names or section[0] in names]
     suite.progress = Progress(sum(seconds for _, seconds, _ in sections))
     results = {}
     for name, _, section in sections:
@@ -106,7 +106,7 @@ def main():
     servers = chosen(build.servers + options.server, options.only)
     plan = plan_of(options)
     suite = Suite(servers, Load(build.load, options.load_cpu), plan, folder, options.server_cpu, options.verify)
-    names = options.sections.split(",") if options.sections else ["echo"] if options.case else None
+    names = options.sections.split(",") if options.sections else ["echo"] if options.case else plan.sections
     if names and "latency" in names and "echo" not in names:
         sys.exit("section latency needs section echo, for the rate")
     results = run(suite, names)

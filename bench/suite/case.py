@@ -42,12 +42,14 @@ class Plan:
     idle: int = 15000
     subscribers: int = 1000
     timers: tuple = ()
+    sections: tuple = ()  # those to run, unless others are asked for; none: all
 
 
 QUICK = Plan(
-    rounds=3, seconds=0.35, warm_up=0.1,
+    rounds=3, seconds=0.25, warm_up=0.1,
     echo=(Case(1, 64, 1), Case(100, 64, 1), Case(100, 64, 16), Case(1000, 64, 1), Case(100, 16384, 1)),
     latency=(Case(100, 64, 1),),
+    sections=("echo", "latency", "idle", "connect", "fanout"),
 )
 FULL = Plan(
     rounds=5, seconds=0.4, warm_up=0.2,
