@@ -75,22 +75,22 @@ func (b *Base) Flush() (done bool, err error) {
 	n, err := c.write(b.WriteBuffer.Bytes())
 	switch {
 	case err == nil:
-		b.emptied(c.socket.loop)
+		b.emptied()
 		return true, nil
 	case errors.Is(err, ErrWouldBlock):
 		b.WriteBuffer.Next(n)
 		return false, nil
 	case c.from != nil:
-		b.emptied(c.socket.loop)
+		b.emptied()
 		return true, err
 	}
 	return false, err
 }
 
-// emptied lets go of what was in WriteBuffer, and of memory that is the loop's or much.
-func (b *Base) emptied(l *Loop) {
+// emptied lets go of what was in WriteBuffer, and of a large one altogether.
+func (b *Base) emptied() {
 	b.WriteBuffer.Reset()
-	if !l.output.back(&b.WriteBuffer) && b.WriteBuffer.Cap() > keptCapacity {
+	if b.WriteBuffer.Cap() > keptCapacity {
 		b.WriteBuffer = bytes.Buffer{}
 	}
 }

@@ -69,7 +69,7 @@ func (c *connection) OnReadable(s *Socket, buffer []byte) {
 			s.end(nil)
 		}
 	case err == nil:
-		c.received(buffer[:n:n])
+		c.settle(c.protocol.DataReceived(buffer[:n:n]))
 	case errors.Is(err, io.EOF):
 		c.ended = true
 		action := c.protocol.DataReceived(nil)
@@ -79,20 +79,6 @@ func (c *connection) OnReadable(s *Socket, buffer []byte) {
 		c.settle(action)
 	default: // there was nothing, or the read has failed
 		c.settle(Continue)
-	}
-}
-
-// received tells the protocol, with memory of the loop's for the answer if that may be more than it may keep.
-func (c *connection) received(data []byte) {
-	if c.base == nil || len(data) <= keptCapacity || len(data) > loanSize || c.base.WriteBuffer.Cap() > 0 {
-		c.settle(c.protocol.DataReceived(data))
-		return
-	}
-	output := &c.socket.loop.output
-	output.lend(&c.base.WriteBuffer)
-	c.settle(c.protocol.DataReceived(data))
-	if c.base.WriteBuffer.Len() == 0 {
-		output.back(&c.base.WriteBuffer)
 	}
 }
 

@@ -31,7 +31,6 @@ type Loop struct {
 
 	// The rest belongs to whoever drives the loop.
 	buffer []byte
-	output loan
 	low    lowQueue
 }
 
