@@ -223,6 +223,7 @@ struct hl_loop {
     hl_wheel wheel;
     uint64_t now;      /* ms, as of this turn */
     uint64_t received; /* bytes, in this turn */
+    int behind;        /* the backend has left some of what was ready for the next turn */
     hl_table table;
     hl_list lists[HL_LISTS];
     hl_block *recv; /* shared receive buffer: bytes lie in it until the turn ends */
@@ -294,13 +295,6 @@ static inline hl_event *hl__event(hl_loop *l, hl_slot *s, uint8_t type)
     __atomic_store_n(&cq->tail, cq->tail + 1, __ATOMIC_RELAXED);
     HL_COUNT(l->stats.events, 1);
     return e;
-}
-/* Bytes that are enough for a turn: they are handled, and answered, while they are still in the cache. */
-#define HL_TURN_RECEIVES (128u << 10)
-/* Whether a backend may receive more in this turn. What it leaves comes in the next, which does not wait. */
-static inline int hl__takes_more(hl_loop *l)
-{
-    return l->received < HL_TURN_RECEIVES && hl__room(l) > 0;
 }
 /* Takes the reference over until the turn ends. */
 static inline void hl__pin(hl_loop *l, hl_block *b)

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define IOVS 64
+#define TURN_RECEIVES (128u << 10) /* bytes enough for a turn: they are handled and answered while in the cache */
 
 typedef struct epoll_state {
     int fd;
@@ -300,8 +301,9 @@ static int epoll_wait_turn(hl_loop *l, int timeout_ms)
         p->count = n > 0 ? (uint32_t)n : 0;
         hl__clock(l);
     }
-    while (p->pos < p->count && hl__takes_more(l))
+    while (p->pos < p->count && l->received < TURN_RECEIVES && hl__room(l) > 0)
         dispatch(l, &p->ready[p->pos++]);
+    l->behind = p->pos < p->count && hl__room(l) > 0;
     return 0;
 }
 

@@ -325,7 +325,7 @@ static void reap(hl_loop *l)
 {
     hl__uring_state *p = l->poll;
     struct io_uring_cqe *cqe;
-    while (hl__takes_more(l) && io_uring_peek_cqe(&p->ring, &cqe) == 0) {
+    while (hl__room(l) > 0 && io_uring_peek_cqe(&p->ring, &cqe) == 0) {
         struct io_uring_cqe copy = *cqe;
         io_uring_cqe_seen(&p->ring, cqe);
         dispatch(l, &copy);

@@ -31,7 +31,8 @@
  *           for a time that doubles, up to spin_us, while messages come that soon, and halves, down to nothing, while
  *           they do not.
  *
- *           A turn that has received 128 KiB leaves the rest for the next: it is handled while it is in the cache.
+ *           With epoll, a turn that has received 128 KiB leaves the rest of what is ready for the next, which does not
+ *           wait: bytes are handled while they are in the cache. No deadline passes before all of it was heard.
  *
  * Memory    An event's bytes stay valid until the next hl_loop_enter without flags. To keep them longer,
  *           take a reference to event.block before.
@@ -238,7 +239,7 @@ typedef struct hl_stream_stats {
     uint64_t received;        /* bytes */
     uint64_t sent;            /* bytes */
     uint64_t frames_received; /* WebSocket: messages and control frames; raw: pieces delivered */
-    uint64_t frames_sent;     /* WebSocket: frames, control frames included; raw: HL_OP_SENDs */
+    uint64_t frames_sent;     /* WebSocket: frames, control frames included; raw: sends */
     uint64_t posted; /* bytes of HL_OP_SEND that came by letter and have been taken up, and HL_LETTER_COST for each */
 } hl_stream_stats;
 
