@@ -187,6 +187,9 @@ func (l *Loop) deliverTo(end uint32) (again bool) {
 		}
 		if c != nil {
 			l.handle(c, ev)
+			if ev.Type == csrc.EvClosed {
+				c = nil // it may become another slot's, of another loop even
+			}
 		} else if ev.Type == csrc.EvAccept {
 			_ = syscall.Close(int(ev.Result)) // its listener's target is gone: nobody else would
 		}

@@ -165,3 +165,24 @@ func TestNoRunsOfWhatTheCoreMakes(t *testing.T) {
 		}
 	}
 }
+
+// A peer that takes everything is never too slow, however little its messages are and however many come in a turn.
+func TestManySmallMessagesToAFastPeer(t *testing.T) {
+	if gid.Current() == 0 {
+		t.Skip("this build does not know its goroutines: everything works by letters")
+	}
+	l := start(t, Config{QueueLimit: 64 << 10})
+	if l.core.Backend() != "epoll" {
+		t.Skip("io_uring tells in the next turn what it has sent")
+	}
+	s, peer := attach(t, l, false, nil)
+	go io.Copy(io.Discard, peer)
+	on(t, l, func() {
+		for n := range 5000 { // the kernel alone has room for them
+			if err := s.Send(0, pattern(20)); err != nil {
+				t.Errorf("%d: %v", n, err)
+				return
+			}
+		}
+	})
+}

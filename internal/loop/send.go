@@ -53,8 +53,10 @@ func (c *Conn) stageSend(h csrc.Handle, kind uint8, p []byte, limit uint64) erro
 		return ErrClosed
 	}
 	size := uint64(len(p))
-	if waiting := c.waiting(); waiting > l.lowWater && waiting+size > limit {
-		return ErrQueueFull
+	if c.full(size, limit) {
+		if err := c.makeRoom(size, limit); err != nil {
+			return err
+		}
 	}
 	if err := l.prepare(); err != nil {
 		return err
@@ -109,8 +111,10 @@ func (c *Conn) SendEncoded(block *csrc.Block, frames []byte) error {
 	if l.closing.Load() {
 		return ErrClosed
 	}
-	if waiting := c.waiting(); waiting > l.lowWater && waiting+op.Len > l.limit {
-		return ErrQueueFull
+	if c.full(op.Len, l.limit) {
+		if err := c.makeRoom(op.Len, l.limit); err != nil {
+			return err
+		}
 	}
 	if err := l.prepare(); err != nil {
 		return err
@@ -141,6 +145,26 @@ func (c *Conn) post(op csrc.Op, p []byte, limit uint64) error {
 	if err := l.mail(op, p); err != nil {
 		c.posted.Add(-size)
 		return err
+	}
+	return nil
+}
+
+// full tells whether size bytes more are too many, on the loop's goroutine.
+func (c *Conn) full(size, limit uint64) bool {
+	waiting := c.waiting()
+	return waiting > c.loop.lowWater && waiting+size > limit
+}
+
+// makeRoom offers the kernel what was queued since the core was last entered, before a peer is said to take too little.
+func (c *Conn) makeRoom(size, limit uint64) error {
+	if c.turn != c.loop.turn || c.staged == 0 {
+		return ErrQueueFull
+	}
+	if err := c.loop.flush(); err != nil {
+		return err
+	}
+	if c.full(size, limit) {
+		return ErrQueueFull
 	}
 	return nil
 }
