@@ -362,7 +362,7 @@ static void send(hl_loop *l, hl_stream *s, const hl_op *op)
         r = send_masked(l, s, op, op->kind);
     else
         r = send_frame(l, s, op, op->kind, NULL);
-    HL_COUNT(s->stats.frames_sent, hl__sends(op));
+    HL_COUNT(s->stats.frames_sent, op->flags & HL_ENCODED ? hl__sends(op) : 1);
     if (r < 0)
         no_memory(l, s);
 }

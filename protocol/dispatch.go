@@ -48,9 +48,11 @@ func (c *WSConnection) message(ev *csrc.Event) {
 		return
 	}
 	here := c.shard.endpoint.config.Executor == nil
-	if events, ok := c.target().(Events); ok && here {
-		events.message(c, ev.Kind, ev.Bytes()) // it does not keep the bytes, so no Buffer has to
-		return
+	if here {
+		if events, ok := c.target().(Events); ok {
+			events.message(c, ev.Kind, ev.Bytes()) // it does not keep the bytes, so no Buffer has to
+			return
+		}
 	}
 	it := item{
 		kind:   itemMessage,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -123,30 +124,70 @@ func next(t *testing.T, from <-chan string) string {
 
 func TestEvents(t *testing.T) {
 	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) {
-			s := tight(t, EndpointConfig{}, way.workers)
-			seen := make(chan string, 10)
-			events := Events{
-				OnOpen: func(c *WSConnection, r *http.Request) { seen <- "open " + r.URL.Path },
-				OnMessage: func(c *WSConnection, opcode byte, data []byte) {
-					seen <- fmt.Sprintf("%d %s", opcode, data)
+		t.Run(way.name, func(t *testing.T) { testEvents(t, way.workers, func(e Events) api.Handler { return e }) })
+		t.Run(way.name+", middleware", func(t *testing.T) {
+			testEvents(t, way.workers, func(e Events) api.Handler { return pass(pass(e)) })
+		})
+	}
+}
+
+func testEvents(t *testing.T, workers bool, wrap func(Events) api.Handler) {
+	s := tight(t, EndpointConfig{}, workers)
+	seen := make(chan string, 10)
+	events := Events{
+		OnOpen: func(c *WSConnection, r *http.Request) { seen <- "open " + r.URL.Path },
+		OnMessage: func(c *WSConnection, opcode byte, data []byte) {
+			seen <- fmt.Sprintf("%d %s", opcode, data)
+			if err := c.Send(opcode, data); err != nil {
+				t.Error(err)
+			}
+		},
+		OnClose: func(c *WSConnection, code int, reason string) { seen <- fmt.Sprint("close ", code, " ", reason) },
+	}
+	s.endpoint.SetHandler(wrap(events), true)
+	_, peer := open(t, s)
+	write(t, peer, masked(0x81, "text")+masked(0x82, "bin"))
+	if got := string(read(t, peer, 11)); got != "\x81\x04text\x82\x03bin" {
+		t.Errorf("answered with %q", got)
+	}
+	write(t, peer, masked(0x88, "\x0f\xa0bye"))
+	for _, want := range []string{"open /path", "1 text", "2 bin", "close 4000 bye"} {
+		if got := next(t, seen); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// A callback that panics or ends its goroutine costs its connection; one that sets another handler is not called again.
+func TestEventsThatDoNotReturn(t *testing.T) {
+	for name, leave := range map[string]func(){"panic": func() { panic("on purpose") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			s := tight(t, EndpointConfig{}, false)
+			heard := make(chan string, 2)
+			s.endpoint.SetHandler(Events{OnMessage: func(c *WSConnection, opcode byte, data []byte) {
+				switch string(data) {
+				case "leave":
+					leave()
+				case "other":
+					c.SetHandler(Events{OnMessage: func(_ *WSConnection, _ byte, data []byte) { heard <- string(data) }})
+				default:
 					if err := c.Send(opcode, data); err != nil {
 						t.Error(err)
 					}
-				},
-				OnClose: func(c *WSConnection, code int, reason string) { seen <- fmt.Sprint("close ", code, " ", reason) },
-			}
-			s.endpoint.SetHandler(pass(pass(events)), true)
-			_, peer := open(t, s)
-			write(t, peer, masked(0x81, "text")+masked(0x82, "bin"))
-			if got := string(read(t, peer, 11)); got != "\x81\x04text\x82\x03bin" {
-				t.Errorf("answered with %q", got)
-			}
-			write(t, peer, masked(0x88, "\x0f\xa0bye"))
-			for _, want := range []string{"open /path", "1 text", "2 bin", "close 4000 bye"} {
-				if got := next(t, seen); got != want {
-					t.Errorf("got %q, want %q", got, want)
 				}
+			}}, true)
+			_, one := open(t, s)
+			_, other := open(t, s)
+			write(t, one, masked(0x81, "leave")+masked(0x81, "never"))
+			if n, err := one.Read(make([]byte, 10)); err == nil {
+				t.Errorf("%d bytes from a connection that should have ended", n)
+			}
+			write(t, other, masked(0x81, "a")+masked(0x81, "other")+masked(0x82, "b")+masked(0x82, "c"))
+			if got := string(read(t, other, 3)); got != "\x81\x01a" {
+				t.Errorf("got %q", got)
+			}
+			if got := next(t, heard) + next(t, heard); got != "bc" {
+				t.Errorf("the other handler heard %q", got)
 			}
 		})
 	}
