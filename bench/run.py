@@ -79,6 +79,18 @@ def chosen(servers, names):
     return [server for server in servers if server.name in names.split(",")]
 
 
+def chosen_flags():
+    """What was asked for, but for where things are put."""
+    words, flags = iter(sys.argv[1:]), []
+    for word in words:
+        if word.split("=")[0] in ("--build", "--report"):
+            if "=" not in word:
+                next(words, None)
+        else:
+            flags.append(word)
+    return flags
+
+
 def run(suite, names):
     """Run sections and return what they measured."""
     sections = suite.everything()
@@ -110,7 +122,8 @@ def main():
     if names and "latency" in names and "echo" not in names:
         sys.exit("section latency needs section echo, for the rate")
     results = run(suite, names)
-    command = "make bench-quick" if options.quick else "make bench"
+    flags = " ".join(chosen_flags())
+    command = {"": "make bench", "--quick": "make bench-quick"}.get(flags, f"python3 run.py {flags}")
     report = Report(build, servers, plan, results, suite.failures, command)
     if options.report:
         report.write(options.report)
