@@ -117,9 +117,13 @@ void hl__read_letters(hl_loop *l, hl_letter *first)
         first = first->next;
         HL_COUNT(l->stats.letters, 1);
         hl_slot *s = hl__slot(l, p->op.handle);
-        if (p->op.code == HL_OP_SEND && s != NULL && s->kind == HL_KIND_STREAM)
-            HL_COUNT(((hl_stream *)s)->stats.posted, p->op.len + HL_LETTER_COST);
+        int is_send = p->op.code == HL_OP_SEND && s != NULL && s->kind == HL_KIND_STREAM;
         perform(l, &p->op);
+        if (is_send) {
+            hl_stream_stats *stats = &((hl_stream *)s)->stats;
+            /* release: who sees that it was taken up sees it queued; between the two it is counted twice, never not */
+            __atomic_store_n(&stats->posted, stats->posted + p->op.len + HL_LETTER_COST, __ATOMIC_RELEASE);
+        }
         hl_cache_unref(l->cache, p->block);
     }
 }

@@ -107,7 +107,7 @@ func TestStreamOfALargeMessage(t *testing.T) {
 	if _, err := io.Copy(want, &numbers{size: size}); err != nil || got.Sum64() != want.Sum64() {
 		t.Error("what arrives is not what was sent", err)
 	}
-	if most > 24<<20 { // two rings of io_uring have 16 MiB of buffers
+	if most > 40<<20 { // two rings of io_uring have 16 MiB of buffers, and straight receives on top
 		t.Errorf("%d MiB were in use for a message of %d MiB", most>>20, size>>20)
 	}
 }

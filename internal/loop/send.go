@@ -188,8 +188,9 @@ func (c *Conn) waiting() uint64 {
 
 // unsent is the number of bytes that wait in the core or on their way to it, of which `posted` were posted so far.
 func (c *Conn) unsent(posted uint64) uint64 {
+	taken := atomic.LoadUint64(&c.stats.Posted) // first: what it counts is in Queued by now
 	n := atomic.LoadUint64(&c.stats.Queued)
-	if underway := int64(posted - atomic.LoadUint64(&c.stats.Posted)); underway > 0 {
+	if underway := int64(posted - taken); underway > 0 {
 		n += uint64(underway)
 	}
 	return n
