@@ -19,8 +19,8 @@ type order struct {
 	Count int    `json:"count"`
 }
 
-// serveJSON runs a server that doubles the count of an order, and returns a client of it.
-func serveJSON(t *testing.T, o adapters.JSONOptions) *client.Conn {
+// serve runs a server until the test ends, and returns a client of it.
+func serve(t *testing.T, events protocol.Events) *client.Conn {
 	t.Helper()
 	config := server.DefaultConfig()
 	config.ListenAddr = "127.0.0.1:0"
@@ -29,18 +29,24 @@ func serveJSON(t *testing.T, o adapters.JSONOptions) *client.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(srv.Shutdown)
-	go srv.Run(protocol.Events{OnMessage: adapters.OnJSON(o, func(c *protocol.WSConnection, v order) {
-		v.Count *= 2
-		if err := adapters.SendJSON(c, v); err != nil {
-			t.Error(err)
-		}
-	})})
+	go srv.Run(events)
 	c, _, err := client.Dial(context.Background(), "ws://"+srv.Addr().String(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// serveJSON is serve for a server that doubles the count of an order.
+func serveJSON(t *testing.T, o adapters.JSONOptions) *client.Conn {
+	t.Helper()
+	return serve(t, protocol.Events{OnMessage: adapters.OnJSON(o, func(c *protocol.WSConnection, v order) {
+		v.Count *= 2
+		if err := adapters.SendJSON(c, v); err != nil {
+			t.Error(err)
+		}
+	})})
 }
 
 func TestJSON(t *testing.T) {

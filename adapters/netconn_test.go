@@ -24,21 +24,10 @@ import (
 // connected runs a server until the test ends, and returns both ends of a connection to it.
 func connected(t *testing.T) (ours net.Conn, theirs *client.Conn) {
 	t.Helper()
-	config := server.DefaultConfig()
-	config.ListenAddr = "127.0.0.1:0"
-	srv, err := server.NewServer(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(srv.Shutdown)
 	accepted := make(chan net.Conn, 1)
-	go srv.Run(protocol.Events{
+	theirs = serve(t, protocol.Events{
 		OnOpen: func(c *protocol.WSConnection, _ *http.Request) { accepted <- adapters.NetConn(c) },
 	})
-	theirs, _, err = client.Dial(context.Background(), "ws://"+srv.Addr().String(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ours = <-accepted
 	t.Cleanup(func() { // or the shutdown would wait for whoever might be about to read, and answer
 		_ = theirs.Close()

@@ -19,11 +19,10 @@ func packets(t *testing.T) (near, far int) {
 	return fds[0], fds[1]
 }
 
-// What a stream is given in a turn leaves by one system call, however often the turn fills the submission ring.
-func TestOneSendATurn(t *testing.T) {
-	const streams, rounds, ring = 100, 16, 64
-	l := driven(t, Config{Ring: ring})
-	conns, peers := make([]Conn, streams), make([]int, streams)
+// packetStreams attaches n streams, of which the peers see how they are sent.
+func packetStreams(t *testing.T, l *Loop, n int) (conns []Conn, peers []int) {
+	t.Helper()
+	conns, peers = make([]Conn, n), make([]int, n)
 	for i := range conns {
 		var fd int
 		fd, peers[i] = packets(t)
@@ -34,6 +33,14 @@ func TestOneSendATurn(t *testing.T) {
 	if _, err := l.Turn(0); err != nil {
 		t.Fatal(err)
 	}
+	return conns, peers
+}
+
+// What a stream is given in a turn leaves by one system call, however often the turn fills the submission ring.
+func TestOneSendATurn(t *testing.T) {
+	const streams, rounds, ring = 100, 16, 64
+	l := driven(t, Config{Ring: ring})
+	conns, peers := packetStreams(t, l, streams)
 	before, byRing := l.Stats().Flushes, false
 	if err := l.Do(func() {
 		byRing = l.OnLoop() // else by letters
@@ -70,18 +77,7 @@ func TestTurnLeavesNothingUnsent(t *testing.T) {
 	const ring = 64
 	for sends := ring - 3; sends <= ring+3; sends++ {
 		l := driven(t, Config{Ring: ring})
-		var conns [2]Conn
-		var peers [2]int
-		for i := range conns {
-			var fd int
-			fd, peers[i] = packets(t)
-			if err := l.Attach(&conns[i], target(func(*csrc.Event) {}), fd, false); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := l.Turn(0); err != nil {
-			t.Fatal(err)
-		}
+		conns, peers := packetStreams(t, l, 2)
 		send := func() {
 			for i := range sends {
 				if err := conns[i%2].Send(0, []byte{1}); err != nil { // by turns: in a row they are one operation
