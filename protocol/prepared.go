@@ -216,11 +216,8 @@ func (c *WSConnection) SendPrepared(m *PreparedMessage) error {
 
 // sendPublished is SendPrepared on the loop, which holds shard.fragments and a reference to the message.
 func (c *WSConnection) sendPublished(m *PreparedMessage) error {
-	switch state := c.state.Load(); {
-	case state&stateClosing != 0:
-		return api.ErrTransportClosed
-	case state&statePartial != 0:
-		return errPartial
+	if err := c.mayBegin(); err != nil {
+		return err
 	}
 	e, err := c.encodingOf(m)
 	if err != nil {
