@@ -48,20 +48,11 @@ func (c *Conn) send(kind uint8, p []byte, above bool) error {
 
 // stageSend is Send on the loop's goroutine.
 func (c *Conn) stageSend(h csrc.Handle, kind uint8, p []byte, limit uint64) error {
-	l := c.loop
-	if l.closing.Load() {
-		return ErrClosed
-	}
 	size := uint64(len(p))
-	if c.full(size, limit) {
-		if err := c.makeRoom(size, limit); err != nil {
-			return err
-		}
-	}
-	if err := l.prepare(); err != nil {
+	if err := c.admit(size, limit); err != nil {
 		return err
 	}
-	if len(p) > copyMax || !c.sendsPlain(kind) || !l.extendRun(h, kind, p) {
+	if len(p) > copyMax || !c.sendsPlain(kind) || !c.loop.extendRun(h, kind, p) {
 		if err := c.queueSend(h, kind, p); err != nil {
 			return err
 		}
@@ -108,15 +99,7 @@ func (c *Conn) SendEncoded(block *csrc.Block, frames []byte) error {
 	if !l.OnLoop() {
 		return c.post(op, nil, l.limit)
 	}
-	if l.closing.Load() {
-		return ErrClosed
-	}
-	if c.full(op.Len, l.limit) {
-		if err := c.makeRoom(op.Len, l.limit); err != nil {
-			return err
-		}
-	}
-	if err := l.prepare(); err != nil {
+	if err := c.admit(op.Len, l.limit); err != nil {
 		return err
 	}
 	block.Ref() // now: the caller may release the block before the operation is performed
@@ -147,6 +130,19 @@ func (c *Conn) post(op csrc.Op, p []byte, limit uint64) error {
 		return err
 	}
 	return nil
+}
+
+// admit prepares the ring for a send of size bytes, on the loop's goroutine, or says why they are not to be sent.
+func (c *Conn) admit(size, limit uint64) error {
+	if c.loop.closing.Load() {
+		return ErrClosed
+	}
+	if c.full(size, limit) {
+		if err := c.makeRoom(size, limit); err != nil {
+			return err
+		}
+	}
+	return c.loop.prepare()
 }
 
 // full tells whether size bytes more are too many, on the loop's goroutine.
