@@ -37,7 +37,7 @@ type EventLoop struct {
 	running atomic.Bool
 
 	handlers    atomic.Pointer[[]api.Handler] // replaced, never written over
-	registering sync.Mutex                    // held by who replaces it
+	registering sync.Mutex                    // held by who replaces it, and while a batch is taken out for them
 
 	turning sync.Mutex // guards what follows; held while handlers run
 	batch   []any      // under way
@@ -174,12 +174,14 @@ func (l *EventLoop) handled() {
 	l.batch, l.targets, l.target, l.next = l.batch[:0], nil, 0, 0
 }
 
-// take moves events from the ring to the batch, for the handlers of this moment.
+// take moves events from the ring to the batch, for the handlers of this moment: what is posted after Unregister has
+// returned must not come with those of before.
 func (l *EventLoop) take(limit int) {
-	sealed := l.ring.sealed() // looked at first: from then on no handler comes
+	l.registering.Lock()
+	defer l.registering.Unlock()
 	l.targets = *l.handlers.Load()
 	if len(l.targets) == 0 {
-		if sealed {
+		if l.ring.sealed() { // no handler comes any more
 			l.Discard()
 		}
 		return
@@ -254,7 +256,8 @@ func (l *EventLoop) Register(h api.Handler) error {
 	return nil
 }
 
-// Unregister takes a handler out. A batch under way still reaches it. api.ErrNotFound when it is not registered.
+// Unregister takes a handler out. A batch under way still reaches it, an event posted after Unregister has returned does
+// not. api.ErrNotFound when it is not registered.
 func (l *EventLoop) Unregister(h api.Handler) error {
 	l.registering.Lock()
 	defer l.registering.Unlock()

@@ -121,6 +121,43 @@ func TestEventLoopWaitsForAHandler(t *testing.T) {
 	}
 }
 
+// A loop at full speed, of which a handler is taken out over and over: no event posted after that reaches it.
+func TestEventLoopUnregisters(t *testing.T) {
+	l := newEventLoop(t, 4, 16)
+	var last, late atomic.Int64
+	l.Register(api.HandlerFunc(func(event any) error { last.Store(event.(int64)); return nil }))
+	end := run(t, l)
+	defer end()
+	event := int64(0)
+	for range 20000 {
+		var out atomic.Bool
+		leaving := api.HandlerFunc(func(event any) error {
+			if event.(int64) < 0 && out.Load() {
+				late.Add(1)
+			}
+			return nil
+		})
+		if err := l.Register(leaving); err != nil {
+			t.Fatal(err)
+		}
+		l.Post(int64(1)) // sets the loop going
+		if err := l.Unregister(leaving); err != nil {
+			t.Fatal(err)
+		}
+		out.Store(true)
+		event--
+		for l.Post(event) != nil {
+			runtime.Gosched()
+		}
+		for last.Load() != event {
+			runtime.Gosched()
+		}
+	}
+	if n := late.Load(); n > 0 {
+		t.Errorf("%d events posted after Unregister reached the handler", n)
+	}
+}
+
 // One event at a time, each of which finds the loop awake, about to sleep, or asleep: none is overlooked.
 func TestEventLoopIsWoken(t *testing.T) {
 	l := newEventLoop(t, 4, 16)
