@@ -137,7 +137,7 @@ func (c *Conn) admit(size, limit uint64) error {
 	if c.loop.closing.Load() {
 		return ErrClosed
 	}
-	if c.full(size, limit) {
+	if c.loop.full(c.waiting(), size, limit) {
 		if err := c.makeRoom(size, limit); err != nil {
 			return err
 		}
@@ -145,10 +145,9 @@ func (c *Conn) admit(size, limit uint64) error {
 	return c.loop.prepare()
 }
 
-// full tells whether size bytes more are too many, on the loop's goroutine.
-func (c *Conn) full(size, limit uint64) bool {
-	waiting := c.waiting()
-	return waiting > c.loop.lowWater && waiting+size > limit
+// full tells whether size bytes more are too many behind those that wait.
+func (l *Loop) full(waiting, size, limit uint64) bool {
+	return waiting > l.lowWater && waiting+size > limit
 }
 
 // makeRoom offers the kernel what was queued since the core was last entered, before a peer is said to take too little.
@@ -159,7 +158,7 @@ func (c *Conn) makeRoom(size, limit uint64) error {
 	if err := c.loop.flush(); err != nil {
 		return err
 	}
-	if c.full(size, limit) {
+	if c.loop.full(c.waiting(), size, limit) {
 		return ErrQueueFull
 	}
 	return nil
