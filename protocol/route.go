@@ -51,6 +51,11 @@ func (r *Route) handlers(w *wrapping) *chain {
 	if made := r.chain.Load(); made != nil && made.wrapping == w {
 		return made
 	}
+	return r.wrap(w)
+}
+
+// wrap makes what handlers returns, unless somebody else has meanwhile.
+func (r *Route) wrap(w *wrapping) *chain {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if made := r.chain.Load(); made != nil && made.wrapping == w {
