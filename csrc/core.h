@@ -223,7 +223,7 @@ struct hl_loop {
     hl_wheel wheel;
     uint64_t now;      /* ms, as of this turn */
     uint64_t received; /* bytes, in this turn */
-    int behind;        /* the backend has left some of what was ready for the next turn */
+    uint32_t behind;   /* how much of what was ready the backend has left for the next turn */
     hl_table table;
     hl_list lists[HL_LISTS];
     hl_block *recv; /* shared receive buffer: bytes lie in it until the turn ends */

@@ -7,6 +7,7 @@
 #include "core.h"
 
 #include <errno.h>
+#include <sys/ioctl.h>
 
 #define LONGEST (1u << 30) /* ms, 12 days: the difference of two 32-bit times has a sign */
 #define CLOSE_CAP 12       /* an orderly close lasts at most this many times close_ms */
@@ -109,6 +110,13 @@ void hl__rearm(hl_loop *l, hl_stream *s)
         hl_timer_set(&l->wheel, &s->slot.timer, next);
 }
 
+/* A peer is not silent because we do not listen, or because the turn had no room for what it has sent. */
+static int silent(const hl_stream *s)
+{
+    int unread;
+    return s->pauses == 0 && s->state == HL_OPEN && (ioctl(s->slot.fd, FIONREAD, &unread) < 0 || unread == 0);
+}
+
 void hl__stream_timer(hl_loop *l, hl_stream *s)
 {
     if (s->goodbye != HL_GOODBYE_NONE && close_deadline(l, s) <= l->now) {
@@ -126,7 +134,7 @@ void hl__stream_timer(hl_loop *l, hl_stream *s)
     }
     if (s->read_ms != 0 && due(l, s->last_received, s->read_ms) <= l->now) {
         s->last_received = (uint32_t)l->now;
-        if (s->pauses == 0 && s->state == HL_OPEN) /* a peer is not silent because we do not listen */
+        if (silent(s))
             hl__notice(l, &s->slot, HL_NOTICE_TIMER << HL_DEADLINE_READ);
     }
     if (s->write_ms != 0 && s->stalled && due(l, s->last_sent, s->write_ms) <= l->now) {

@@ -160,7 +160,7 @@ static void run_inputs(hl_loop *l)
 static void run_timers(hl_loop *l)
 {
     hl_timer *t;
-    if (l->behind)
+    if (l->behind > 0)
         return; /* who seems late may be among those that have not been heard yet */
     while ((t = hl_wheel_expire(&l->wheel, l->now)) != NULL) {
         hl_slot *s = (hl_slot *)((char *)t - offsetof(hl_slot, timer));
@@ -181,7 +181,7 @@ static uint32_t ready_events(const hl_loop *l)
 int hl__has_work(const hl_loop *l)
 {
     return ready_events(l) > 0 || l->lists[HL_LIST_INPUT].first != NULL || l->lists[HL_LIST_NOTICE].first != NULL ||
-           l->behind;
+           l->behind > 0;
 }
 
 int hl__called(const hl_loop *l)

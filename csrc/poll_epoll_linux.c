@@ -303,7 +303,7 @@ static int epoll_wait_turn(hl_loop *l, int timeout_ms)
     }
     while (p->pos < p->count && l->received < TURN_RECEIVES && hl__room(l) > 0)
         dispatch(l, &p->ready[p->pos++]);
-    l->behind = p->pos < p->count && hl__room(l) > 0;
+    l->behind = p->count - p->pos;
     return 0;
 }
 

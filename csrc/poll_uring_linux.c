@@ -320,16 +320,20 @@ static int enter(hl_loop *l, int timeout_ms)
     return r < 0 && r != -ETIME ? r : 0;
 }
 
-/* Dispatches completions while there is room for what they say. */
+/* Dispatches completions while there is room for what they say. Those it leaves are `behind`, but not the ones that
+ * come later: deadlines are not put off for ever. */
 static void reap(hl_loop *l)
 {
     hl__uring_state *p = l->poll;
     struct io_uring_cqe *cqe;
-    while (hl__room(l) > 0 && io_uring_peek_cqe(&p->ring, &cqe) == 0) {
+    uint32_t seen = 0;
+    for (; hl__room(l) > 0 && io_uring_peek_cqe(&p->ring, &cqe) == 0; seen++) {
         struct io_uring_cqe copy = *cqe;
         io_uring_cqe_seen(&p->ring, cqe);
         dispatch(l, &copy);
     }
+    uint32_t left = io_uring_cq_ready(&p->ring);
+    l->behind = left == 0 || l->behind == 0 ? left : l->behind > seen ? l->behind - seen : 0;
 }
 
 static int uring_wait(hl_loop *l, int timeout_ms)
