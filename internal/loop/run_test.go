@@ -186,3 +186,28 @@ func TestManySmallMessagesToAFastPeer(t *testing.T) {
 		}
 	})
 }
+
+// Nor is it when others have posted to it what the loop has not looked at yet.
+func TestLettersToAFastPeer(t *testing.T) {
+	if gid.Current() == 0 {
+		t.Skip("this build does not know its goroutines: everything works by letters")
+	}
+	l := start(t, Config{LowWater: 16 << 10, QueueLimit: 64 << 10})
+	if l.core.Backend() != "epoll" {
+		t.Skip("io_uring tells in the next turn what it has sent")
+	}
+	s, peer := attach(t, l, false, nil)
+	go io.Copy(io.Discard, peer)
+	on(t, l, func() {
+		posted := make(chan error)
+		for range 2 {
+			go func() { posted <- s.Send(0, pattern(30<<10)) }()
+			if err := <-posted; err != nil {
+				t.Error(err)
+			}
+		}
+		if err := s.Send(0, pattern(10<<10)); err != nil {
+			t.Error(err)
+		}
+	})
+}

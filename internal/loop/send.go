@@ -150,12 +150,13 @@ func (l *Loop) full(waiting, size, limit uint64) bool {
 	return waiting > l.lowWater && waiting+size > limit
 }
 
-// makeRoom offers the kernel what was queued since the core was last entered, before a peer is said to take too little.
+// makeRoom offers the kernel what it has not seen yet, letters too, before a peer is said to take too little.
 func (c *Conn) makeRoom(size, limit uint64) error {
-	if c.turn != c.loop.turn || c.staged == 0 {
+	staged := c.turn == c.loop.turn && c.staged > 0
+	if !staged && !c.loop.unsent && c.posted.Load() == atomic.LoadUint64(&c.stats.Posted) {
 		return ErrQueueFull
 	}
-	if err := c.loop.flush(); err != nil {
+	if err := c.loop.perform(); err != nil {
 		return err
 	}
 	if c.loop.full(c.waiting(), size, limit) {
