@@ -126,7 +126,7 @@ class Report:
                          of(results.get("fanout", {}), cpu_cell)),
             self.section("text", "Text",
                          "CPU time per message, µs: 100 connections, 1 KiB, one in flight. The protocol wants text "
-                         "checked; utf8 has characters of one to four bytes.",
+                         "checked, which gorilla and coder do not; utf8 has characters of one to four bytes.",
                          of(results.get("text", {}), cpu_cell)),
             self.section("deflate", "Compression",
                          "CPU time per message, µs: 100 connections, 1 KiB of JSON, one in flight, permessage-deflate "

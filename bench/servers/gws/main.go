@@ -50,7 +50,10 @@ func main() {
 	all := flag.Bool("fanout", false, "pass each message on to all connections, instead of echoing it")
 	deflate := flag.Bool("deflate", false, "compress")
 	address := program.Address()
-	option := &gws.ServerOption{PermessageDeflate: gws.PermessageDeflate{Enabled: *deflate, Level: 1}}
+	option := &gws.ServerOption{
+		CheckUtf8Enabled:  true,
+		PermessageDeflate: gws.PermessageDeflate{Enabled: *deflate, Level: 1},
+	}
 	var handler gws.Event = echo{}
 	if *all {
 		handler = &fanout{sockets: map[*gws.Conn]struct{}{}}
