@@ -71,7 +71,8 @@ class Plots(unittest.TestCase):
     def test_they_are_well_formed(self):
         points = {name: [(1, cost), (100, cost * 1.5), (15000, cost * 3)] for name, cost in COSTS.items()}
         for plot in (svg.bars("a & b", COSTS, {name: (c * 0.9, c * 1.1) for name, c in COSTS.items()}),
-                     svg.bars("one", {"a": 0}), svg.lines("l < m", "x", "y", points),
+                     svg.bars("one", {"a": 0}), svg.bars("none", {}), svg.lines("l < m", "x", "y", points),
+                     svg.lines("none", "x", "y", {"a": []}), svg.lines("nothing", "x", "y", {"a": [(1, 0), (2, 0)]}),
                      svg.lines("flat", "x", "y", {"a": [(1, 5), (2, 5)]})):
             root = xml.dom.minidom.parseString(plot).documentElement
             self.assertEqual(root.tagName, "svg")
@@ -107,6 +108,15 @@ class Document(unittest.TestCase):
                      "## Where a peer is better", "## Idle connections"):
             self.assertIn(part, text)
         self.assertNotIn("## Fan-out", text)
+
+    def test_one_protocol_and_failures(self):
+        cases = [Case(n, 64, 1) for n in (1, 10, 100)]
+        for samples in ([sample(5)], []):
+            results = {"echo": {(case, "gws"): samples for case in cases}, "idle": {"gws": []}}
+            only = [server for server in servers() if server.name == "gws"]
+            text = Report(SimpleNamespace(missing={}), only, QUICK, results, [], "run.py").text()
+            self.assertIn("| gws | ", text)
+            self.assertNotIn("tcp.svg", text)
 
     def test_plans_differ(self):
         self.assertLess(set(QUICK.echo), set(FULL.echo))

@@ -214,6 +214,8 @@ class Report:
         echo, shown = self.results.get("echo", {}), []
         cases = {case for case, _ in echo}
         for protocol, name in (("tcp", "TCP"), ("ws", "WebSocket")):
+            if not any(s.protocol == protocol for s in self.servers):
+                continue
             for in_flight in (1, 16):
                 values = {s.name: runs for s in self.servers if s.protocol == protocol for (case, server), runs in
                           echo.items() if server == s.name and runs

@@ -35,7 +35,7 @@ def figure(value):
 def bars(title, values, errors=None):
     """Horizontal bars, shortest first. values: {name: value}; errors: {name: (lowest, highest)}."""
     parts, ordered = [], sorted(values, key=values.get)
-    most = max([*values.values(), *(high for _, high in (errors or {}).values())]) or 1
+    most = max([*values.values(), *(high for _, high in (errors or {}).values())], default=0) or 1
     room = WIDTH - LEFT - 90
     for i, name in enumerate(ordered):
         y, length = TOP + i * ROW, values[name] / most * room
@@ -54,7 +54,7 @@ class Axis:
     """A logarithmic axis from `first` to `last`, in pixels."""
 
     def __init__(self, values, first, last):
-        self.low, self.high = math.log10(min(values)), math.log10(max(values))
+        self.low, self.high = math.log10(min(values, default=1)), math.log10(max(values, default=1))
         if self.high - self.low < 0.1:
             self.low, self.high = self.low - 0.1, self.high + 0.1
         self.first, self.last = first, last
@@ -70,8 +70,9 @@ class Axis:
 
 
 def lines(title, x_title, y_title, series, x_text=figure):
-    """A line for each of series: {name: [(x, y), ...]}; all values are above zero."""
-    series = {name: sorted(points) for name, points in series.items() if points}
+    """A line for each of series: {name: [(x, y), ...]}. Values that are not above zero have no place on the axes."""
+    series = {name: sorted(point for point in points if min(point) > 0) for name, points in series.items()}
+    series = {name: points for name, points in series.items() if points}
     height, bottom, right = 430, 380, WIDTH - LEGEND
     points = [point for line in series.values() for point in line]
     xs = sorted({x for x, _ in points})
