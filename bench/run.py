@@ -14,6 +14,7 @@ import argparse
 import os
 import resource
 import shutil
+import signal
 import sys
 from dataclasses import replace
 
@@ -106,8 +107,15 @@ def run(suite, names):
     return results
 
 
+def end_on_signals():
+    """Have signals that end a program end this one by an exception, so that it leaves no server behind."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(f"ended by {signal.Signals(number).name}"))
+
+
 def main():
     options = arguments()
+    end_on_signals()
     if not shutil.which("taskset"):
         sys.exit("taskset is missing; it is in the package util-linux")
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

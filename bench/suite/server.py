@@ -44,7 +44,7 @@ class Process:
         with open(log, "ab") as errors:
             self.process = subprocess.Popen(["taskset", "-c", str(cpu), *command], stdin=subprocess.DEVNULL,
                                             stdout=subprocess.PIPE if server.go else errors, stderr=errors,
-                                            env={**os.environ, **server.env}, text=True)
+                                            env={**os.environ, **server.env}, text=True, start_new_session=True)
         self.pid = self.process.pid
         try:
             self.wait_until_it_listens(log)
@@ -72,14 +72,22 @@ class Process:
         self.stop()
 
     def stop(self):
-        self.process.terminate()
+        self.signal_all(signal.SIGTERM)
         try:
             self.process.wait(timeout=3)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            pass
+        self.signal_all(signal.SIGKILL)
+        self.process.wait()
         if self.process.stdout:
             self.process.stdout.close()
+
+    def signal_all(self, number):
+        """Signal the server and what it has started, if there is anything left of them."""
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            pass
 
     def resident(self):
         """Bytes of memory that the process has in use."""

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Tests of running servers: nothing is left of them, however a run ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from suite.build import HERE
+from suite.server import Process, Server
+
+LISTEN = """
+import os, socket, sys, time
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+time.sleep(60)
+"""
+SIGNALLED = """
+import sys, time
+import run
+from suite.server import Process, Server
+run.end_on_signals()
+with Process(Server("a", "tcp", sys.argv[1:]), 0, "/dev/null") as process:
+    print(process.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def listening():
+    return [sys.executable, "-c", LISTEN, "{port}"]
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def gone(pid):
+    deadline = time.monotonic() + 5
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+class Servers(unittest.TestCase):
+    def test_what_it_has_started_ends_with_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            note = os.path.join(folder, "pid")
+            shell = f'"$0" "$@" & echo $! >{note}; wait'
+            with Process(Server("a", "tcp", ["sh", "-c", shell, *listening()]), 0, os.devnull):
+                with open(note) as f:
+                    child = int(f.read())
+                self.assertTrue(alive(child))
+            self.assertTrue(gone(child))
+
+    def test_none_is_left_by_a_run_that_is_ended(self):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            with subprocess.Popen([sys.executable, "-c", SIGNALLED, *listening()], cwd=HERE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True) as run:
+                server = int(run.stdout.readline())
+                run.send_signal(number)
+                self.assertNotEqual(run.wait(10), 0)
+            self.assertTrue(gone(server), number)
+
+
+if __name__ == "__main__":
+    unittest.main()
