@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of running servers: nothing is left of them, however a run ends."""
+"""Tests of running servers and sections: what becomes of those that fail, and of what is left when a run ends early."""
 
 import os
 import signal
@@ -10,7 +10,9 @@ import time
 import unittest
 
 from suite.build import HERE
-from suite.server import Process, Server
+from suite.case import QUICK
+from suite.sections import Suite
+from suite.server import Failure, Process, Server
 
 LISTEN = """
 import os, socket, sys, time
@@ -47,6 +49,13 @@ def gone(pid):
     return not alive(pid)
 
 
+class NoLoad:
+    """A load that no server bears."""
+
+    def run(self, process, *options):
+        raise Failure(f"{process.server.name}: it broke")
+
+
 class Servers(unittest.TestCase):
     def test_what_it_has_started_ends_with_it(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -66,6 +75,23 @@ class Servers(unittest.TestCase):
                 run.send_signal(number)
                 self.assertNotEqual(run.wait(10), 0)
             self.assertTrue(gone(server), number)
+
+
+class Sections(unittest.TestCase):
+    def test_no_rate_without_a_server_that_echoes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            suite = Suite([Server("a", "tcp", listening())], NoLoad(), QUICK, folder, 0)
+            suite.progress = Progress()
+            results = suite.latency(suite.echo())
+        self.assertEqual(set(map(tuple, results.values())), {()})
+        self.assertIn("no server", suite.failures[-1])
+
+
+class Progress:
+    def show(self, what):
+        pass
+
+    step = show
 
 
 if __name__ == "__main__":

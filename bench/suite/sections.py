@@ -89,6 +89,8 @@ class Suite:
         def rate(case, server):
             medians = [statistics.median(sample["rate"] for sample in samples) for s in self.those(server.protocol)
                        if (samples := echo.get((case, s.name)))]
+            if not medians:
+                raise Failure(f"{server.name}: no server has echoed, so there is no rate")
             return int(SLOWEST_SHARE * min(medians))
 
         def options(case):
