@@ -170,6 +170,17 @@ class TCP(LoadTest):
         self.assertGreater(float(figures["max_us"]), 450e3)
         self.assertGreater(float(figures["p50_us"]), 50e3)  # most were to be sent while it stalled
 
+    def test_fixed_rate_omits_no_stall_at_the_end(self):
+        def stall(_, turn, data):
+            if turn == 200:
+                time.sleep(2)
+            return data
+
+        figures = self.run_load("tcp", lambda c, _: echo(c, lambda turn, data: stall(c, turn, data)),
+                                "-r", "1000", "-d", "0.6", "-w", "0")
+        self.assertGreater(int(figures["unanswered"]), 100)
+        self.assertGreater(float(figures["p99_us"]), 100e3)
+
     def test_fixed_rate_that_is_too_high(self):
         figures = self.run_load("tcp", lambda c, _: echo(c, lambda _, data: time.sleep(0.01) or data[:64]),
                                 "-r", "5000", "-w", "0")

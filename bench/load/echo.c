@@ -63,16 +63,33 @@ static void turn_rate(void)
     }
 }
 
+/* Counts how late a message is. */
+static void late(uint64_t due)
+{
+    if (due >= measured.began) /* the others belong to the warm-up */
+        measure_latency(now - due);
+}
+
 static bool replied_rate(conn *c, unsigned n)
 {
     uint64_t first = c->replies - n, index = (uint64_t)(c - conns);
-    for (uint64_t k = first; k < c->replies; k++) {
-        uint64_t due = due_at(k * opt.connections + index);
-        if (due >= measured.began) /* the others belong to the warm-up */
-            measure_latency(now - due);
-    }
+    for (uint64_t k = first; k < c->replies; k++)
+        late(due_at(k * opt.connections + index));
     measure_messages(n);
     return true;
 }
 
-const mode mode_rate = {.name = "rate", .awake = true, .start = start_rate, .turn = turn_rate, .replied = replied_rate};
+/* Those that wait for a reply at the end are the slowest: without them, a stall that lasts till then would not show. */
+static void ended_rate(void)
+{
+    for (uint64_t index = 0; index < opt.connections; index++)
+        for (uint64_t k = conns[index].replies; k < conns[index].due; k++)
+            late(due_at(k * opt.connections + index));
+}
+
+const mode mode_rate = {.name = "rate",
+                        .awake = true,
+                        .start = start_rate,
+                        .turn = turn_rate,
+                        .replied = replied_rate,
+                        .ended = ended_rate};

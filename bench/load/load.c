@@ -135,6 +135,8 @@ static void run(void)
     do {
         turn();
     } while (!measure_over());
+    if (opt.mode->ended)
+        opt.mode->ended();
     measure_report();
 }
 

@@ -21,6 +21,7 @@ typedef struct mode {
     bool (*replied)(conn *c, unsigned n); /* n messages have come; false when it has reset or reopened the connection */
     void (*turn)(void);                   /* called each turn, after start; NULL: there is nothing to do */
     bool (*finished)(void);               /* whether it is over; NULL: after so many seconds or messages */
+    void (*ended)(void);                  /* it is over, and about to be reported; NULL: there is nothing to add */
 } mode;
 
 /* Each connection begins with so many messages, and sends one for each that comes back: what a server can do. */
@@ -29,7 +30,7 @@ extern const mode mode_closed;
 /*
  * So many messages a second, all connections together, at times that are fixed beforehand. Latency counts from when a
  * message was to be sent: a server that stalls is late for all that should have been sent meanwhile, which a load that
- * waits with it would omit.
+ * waits with it would omit. A message that has no reply at the end counts as late as it is then.
  */
 extern const mode mode_rate;
 
