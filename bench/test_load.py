@@ -214,6 +214,11 @@ class TCP(LoadTest):
             self.run_load("tcp", lambda c, number: c.sendall(c.recv(64)) if number == 2 else echo(c),
                           "-m", "idle", "-c", "5")
 
+    def test_idle_connection_without_a_reply(self):
+        with self.assertRaisesRegex(Failure, "only 4 of 5 connections"):
+            self.run_load("tcp", lambda c, number: c.recv(64) and c.recv(1) if number == 2 else echo(c),
+                          "-m", "idle", "-c", "5")
+
     def test_idle_connection_that_speaks(self):
         with self.assertRaisesRegex(Failure, "more replies"):
             self.run_load("tcp", lambda c, _: echo(c, lambda turn, data: data + data), "-m", "idle", "-c", "5")

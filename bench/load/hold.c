@@ -43,6 +43,7 @@ const mode mode_connect = {.name = "connect", .start = start_connect, .opened = 
 
 /* Each connection first has a message echoed, so that the server has had its use of it, a few at a time. */
 static unsigned asked, answered;
+static uint64_t answered_at; /* when the last answer came */
 
 static void ask_next(void)
 {
@@ -52,6 +53,7 @@ static void ask_next(void)
 
 static void start_idle(void)
 {
+    answered_at = now;
     for (unsigned i = 0; i < AT_A_TIME; i++)
         ask_next();
 }
@@ -61,6 +63,7 @@ static bool replied_idle(conn *c, unsigned n)
     (void)c;
     (void)n;
     ask_next();
+    answered_at = now;
     if (++answered == opt.connections) {
         printf("open=%u\n", opt.connections);
         fflush(stdout);
@@ -72,6 +75,8 @@ static bool finished_idle(void)
 {
     char dropped[256];
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    if (answered < opt.connections && now - answered_at > STALL_MS * 1000000ull)
+        fail("only %u of %u connections had a reply", answered, opt.connections);
     while (poll(&input, 1, 0) > 0) {
         ssize_t n = read(STDIN_FILENO, dropped, sizeof dropped);
         if (n == 0 || (n < 0 && errno != EINTR))

@@ -22,9 +22,8 @@
 
 enum {
     EVENTS = 512,
-    OPENING_MAX = 128,    /* connections in their handshake at a time: servers have short accept queues */
-    STALL_MS = 10 * 1000, /* nothing comes for that long: the server has stopped */
-    LOOK_MS = 50,         /* how often a mode is asked whether it is over, if nothing else happens */
+    OPENING_MAX = 128, /* connections in their handshake at a time: servers have short accept queues */
+    LOOK_MS = 50,      /* how often a mode is asked whether it is over, if nothing else happens */
 };
 
 options opt;

@@ -13,6 +13,8 @@
 #include "options.h"
 #include "wire.h"
 
+enum { STALL_MS = 10 * 1000 }; /* nothing comes for that long: the server has stopped */
+
 extern options opt;   /* constant after main has read them */
 extern wire messages; /* constant after main has made them */
 extern conn *conns;   /* opt.connections of them */
