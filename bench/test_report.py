@@ -38,8 +38,23 @@ class Losses(unittest.TestCase):
     def test_peers_that_are_better_are_named(self):
         found = losses({"echo": echo(COSTS)}, servers())
         self.assertEqual({row[1:] for row in [(w, o, v, tuple(b)) for w, o, v, b in found]},
-                         {("hioload_tcpio", 6, (("gnet", 5.5),))})
-        self.assertEqual(len(found), 3)  # one for each case
+                         {("hioload_tcpio", 6, (("gnet", 5.5),)),
+                          ("hioload_tcpio", 1e6 / 6, (("gnet", 1e6 / 5.5),))})
+        self.assertEqual(len(found), 6)  # CPU time and rate for each case
+
+    def test_all_that_is_shown_is_judged(self):
+        def kinds(section):
+            found = losses({section: {("a", name): [sample(cost)] for name, cost in COSTS.items()}}, servers())
+            return {what.split(", ", 1)[1].split(":")[0] for what, *_ in found}
+
+        self.assertEqual(kinds("latency"), {"p50, µs", "p99, µs", "p99.9, µs"})
+        self.assertEqual(kinds("connect"), {"CPU time, µs", "connections/s"})
+
+    def test_the_worst_is_first(self):
+        calls = {(case, "hioload_ws"): [{"calls": 2, "mallocs": 1}] for case in "ab"}
+        calls.update({("a", "gws"): [{"calls": 1.5, "mallocs": 0}], ("b", "gws"): [{"calls": 1, "mallocs": 2}]})
+        self.assertEqual([row[0] for row in losses({"counts": calls}, servers())],
+                         ["counts, allocations: a", "counts, system calls: b", "counts, system calls: a"])
 
     def test_floors_and_other_protocols_do_not_count(self):
         self.assertEqual(losses({"echo": echo({**COSTS, "gnet": 7})}, servers()), [])
@@ -47,7 +62,7 @@ class Losses(unittest.TestCase):
     def test_failed_runs_do_not_count(self):
         results = echo(COSTS)
         results[ONE, "gnet"] = []
-        self.assertEqual(len(losses({"echo": results}, servers())), 2)
+        self.assertEqual(len(losses({"echo": results}, servers())), 4)
 
     def test_memory(self):
         idle = {"hioload_ws": [{"bytes": 600}], "gws": [{"bytes": 500}]}

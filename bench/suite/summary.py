@@ -1,5 +1,6 @@
 """Judging results: medians, spreads, what was aimed at, and where we lose."""
 
+import math
 import statistics
 from dataclasses import dataclass
 
@@ -83,26 +84,36 @@ def losses(results, servers):
     by_name = {server.name: server for server in servers}
     by_cpu = ("echo", "connect", "fanout", "text", "deflate", "mixed", "timers")
     measured = [(section, CPU, "CPU time, µs") for section in by_cpu]
-    measured += [("latency", "p50_us", "p50, µs"), ("latency", "p99_us", "p99, µs"),
+    measured += [("echo", "rate", "messages/s"), ("connect", "rate", "connections/s"),
+                 ("latency", "p50_us", "p50, µs"), ("latency", "p99_us", "p99, µs"),
+                 ("latency", "p999_us", "p99.9, µs"),
                  ("counts", "calls", "system calls"), ("counts", "mallocs", "allocations")]
     found = []
     for section, metric, unit in measured:
         samples = results.get(section, {})
         values = {key: median(runs, metric) for key, runs in samples.items() if runs and metric in runs[0]}
-        found += compare(f"{section}, {unit}", values, by_name)
+        found += compare(f"{section}, {unit}", values, by_name, most=metric == "rate")
     idle = {("connections", name): median(runs, "bytes") for name, runs in results.get("idle", {}).items() if runs}
     found += compare("bytes of idle", idle, by_name)
-    return sorted(found, key=lambda row: -row[2] / row[3][0][1] if row[3][0][1] > 0 else 0)
+    return sorted(found, key=lambda row: -factor(row[2], row[3][0][1]))
 
 
-def compare(what, values, by_name):
+def factor(ours, best):
+    """How many times the better figure is the other."""
+    least, most = sorted((ours, best))
+    return most / least if least > 0 else math.inf
+
+
+def compare(what, values, by_name, most=False):
+    """Rows in which a peer is better: has less, or more if `most` is better."""
     rows = []
     for (key, name), value in values.items():
         if not by_name[name].ours:
             continue
         better = [(peer, theirs) for (other, peer), theirs in values.items()
-                  if other == key and theirs < value and not by_name[peer].ours and not by_name[peer].floor
+                  if other == key and (theirs > value if most else theirs < value)
+                  and not by_name[peer].ours and not by_name[peer].floor
                   and by_name[peer].protocol == by_name[name].protocol]
         if better:
-            rows.append((f"{what}: {key}", name, value, sorted(better, key=lambda pair: pair[1])))
+            rows.append((f"{what}: {key}", name, value, sorted(better, key=lambda pair: pair[1], reverse=most)))
     return rows
