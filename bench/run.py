@@ -11,8 +11,11 @@ message, and what else the sections are about. See README.md.
 """
 
 import argparse
+import math
 import os
+import re
 import resource
+import shlex
 import shutil
 import signal
 import sys
@@ -32,14 +35,50 @@ def server(text):
     name, _, protocol = name.partition(":")
     if not separator or "{port}" not in command or protocol not in ("", "ws", "tcp"):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=COMMAND with {{port}} in it, or NAME:tcp=COMMAND")
-    return Server(name, protocol or "ws", command.split(), "given on the command line")
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith(("hioload_", "floor_")):
+        raise argparse.ArgumentTypeError(f"{name!r} cannot be a name: letters, digits, '_', '.' and '-' can; those that"
+                                         " begin with hioload_ or floor_ are taken")
+    try:
+        return Server(name, protocol or "ws", shlex.split(command), "given on the command line")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{command!r}: {error}") from None
 
 
 def case(text):
     try:
-        return Case.parse(text)
+        parsed = Case.parse(text)
     except (TypeError, ValueError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not CONNECTIONSxSIZExIN_FLIGHT") from None
+        parsed = None
+    if not parsed or min(parsed.connections, parsed.size, parsed.in_flight) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not CONNECTIONSxSIZExIN_FLIGHT")
+    return parsed
+
+
+def rounds(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rounds")
+    return int(text)
+
+
+def seconds(text, least=0.0):
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {least:g} on")
+    return value
+
+
+def measured_seconds(text):
+    return seconds(text, 0.01)
+
+
+def processor(text):
+    if not text.isdecimal() or int(text) not in os.sched_getaffinity(0):
+        usable = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        raise argparse.ArgumentTypeError(f"{text!r} is not a processor to be had here: {usable}")
+    return int(text)
 
 
 def arguments():
@@ -51,13 +90,13 @@ def arguments():
     parser.add_argument("--case", action="append", type=case, metavar="CxSxF",
                         help="instead of the usual cases; then only section echo is run, unless told otherwise")
     parser.add_argument("--sections", metavar="NAMES", help="run only these, separated by commas")
-    parser.add_argument("--rounds", type=int, help=f"[{FULL.rounds}]")
-    parser.add_argument("--seconds", type=float, help=f"to measure, in each round [{FULL.seconds}]")
-    parser.add_argument("--warm-up", type=float, help=f"seconds before [{FULL.warm_up}]")
+    parser.add_argument("--rounds", type=rounds, help=f"[{FULL.rounds}]")
+    parser.add_argument("--seconds", type=measured_seconds, help=f"to measure, in each round [{FULL.seconds}]")
+    parser.add_argument("--warm-up", type=seconds, help=f"seconds before [{FULL.warm_up}]")
     parser.add_argument("--quick", action="store_true", help="fewer cases, rounds and seconds: under five minutes")
     parser.add_argument("--verify", action="store_true", help="compare every byte that comes back")
-    parser.add_argument("--server-cpu", type=int, default=0)
-    parser.add_argument("--load-cpu", type=int, default=1)
+    parser.add_argument("--server-cpu", type=processor, default="0")
+    parser.add_argument("--load-cpu", type=processor, default="1")
     parser.add_argument("--build", default=os.path.join(HERE, "build"), metavar="FOLDER", help="where to build")
     parser.add_argument("--report", metavar="FILE", help="write the report there, and plots beside; else it is printed")
     return parser.parse_args()
@@ -68,6 +107,16 @@ def plan_of(options):
     changes = {name: getattr(options, name) for name in ("rounds", "seconds", "warm_up")
                if getattr(options, name) is not None}
     return replace(plan, **changes, **({"echo": tuple(options.case)} if options.case else {}))
+
+
+def together(servers, more):
+    """Both; a name is one server's."""
+    names = {server.name for server in servers}
+    for server in more:
+        if server.name in names:
+            sys.exit(f"there are two servers of the name {server.name}")
+        names.add(server.name)
+    return servers + more
 
 
 def chosen(servers, names):
@@ -123,7 +172,7 @@ def main():
     folder = os.path.abspath(options.build)
     os.makedirs(folder, exist_ok=True)
     build = Build(folder, options.server_cpu)
-    servers = chosen(build.servers + options.server, options.only)
+    servers = chosen(together(build.servers, options.server), options.only)
     plan = plan_of(options)
     suite = Suite(servers, Load(build.load, options.load_cpu), plan, folder, options.server_cpu, options.verify)
     names = options.sections.split(",") if options.sections else ["echo"] if options.case else plan.sections

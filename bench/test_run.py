@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of running servers and sections: what becomes of those that fail, and of what is left when a run ends early."""
+"""Tests of run.py: its arguments, servers that fail, and what is left when a run ends early."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ import tempfile
 import time
 import unittest
 
+import run
 from suite.build import HERE
 from suite.case import QUICK
 from suite.sections import Suite
@@ -70,11 +71,30 @@ class Servers(unittest.TestCase):
     def test_none_is_left_by_a_run_that_is_ended(self):
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             with subprocess.Popen([sys.executable, "-c", SIGNALLED, *listening()], cwd=HERE, stdout=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL, text=True) as run:
-                server = int(run.stdout.readline())
-                run.send_signal(number)
-                self.assertNotEqual(run.wait(10), 0)
+                                  stderr=subprocess.DEVNULL, text=True) as ended:
+                server = int(ended.stdout.readline())
+                ended.send_signal(number)
+                self.assertNotEqual(ended.wait(10), 0)
             self.assertTrue(gone(server), number)
+
+
+class Arguments(unittest.TestCase):
+    def test_bad_ones_are_refused(self):
+        for bad in ("--rounds 0", "--rounds x", "--seconds 0", "--seconds nan", "--warm-up -1", "--case 0x64x1",
+                    "--case 1x64", "--load-cpu 100000", "--server-cpu -1", "--server a=b", "--server a/b=c{port}",
+                    "--server =c{port}", "--server hioload_ws=c{port}", "--server a:udp=c{port}", "--server a='{port}"):
+            done = subprocess.run([sys.executable, "run.py", *bad.split(), "--build", "/dev/null"], cwd=HERE,
+                                  capture_output=True, text=True)
+            self.assertEqual(done.returncode, 2, bad)
+            self.assertIn(bad.split()[0], done.stderr)
+
+    def test_quotes(self):
+        given = run.server("a:tcp=sh -c 'exec x {port}'")
+        self.assertEqual((given.name, given.protocol, given.command), ("a", "tcp", ["sh", "-c", "exec x {port}"]))
+
+    def test_two_of_one_name(self):
+        with self.assertRaisesRegex(SystemExit, "two servers of the name a"):
+            run.together([Server("a", "ws", [])], [Server("a", "ws", [])])
 
 
 class Sections(unittest.TestCase):
