@@ -40,6 +40,7 @@ class Plan:
     echo: tuple
     latency: tuple
     idle: int = 15000
+    idle_rounds: int = 1
     subscribers: int = 1000
     timers: tuple = ()
     sections: tuple = ()  # those to run, unless others are asked for; none: all
@@ -52,7 +53,7 @@ QUICK = Plan(
     sections=("echo", "latency", "idle", "connect", "fanout"),
 )
 FULL = Plan(
-    rounds=5, seconds=0.4, warm_up=0.2,
+    rounds=5, seconds=0.4, warm_up=0.2, idle_rounds=3,
     echo=(
         *cases((1, 10, 100, 1000, 5000, 15000), (64,), (1, 16)),
         *cases((1, 100, 1000), (1024,), (1, 16)),

@@ -185,7 +185,9 @@ class Report:
 
     def idle(self):
         def cell(runs):
-            return (number(median(runs, "bytes")), f"{median(runs, 'wake_ups'):.0f}", f"{median(runs, 'cpu'):.2%}")
+            low, high = spread(runs, "bytes")
+            size = f"{number(median(runs, 'bytes'))} ({number(low)}–{number(high)})"
+            return (size, f"{median(runs, 'wake_ups'):.0f}", f"{median(runs, 'cpu'):.2%}")
 
         results = self.results.get("idle", {})
         if not results:

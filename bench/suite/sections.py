@@ -128,15 +128,17 @@ class Suite:
 
     def idle(self):
         """Memory, wake-ups and CPU time of idle connections: {server's name: [figures]}."""
-        results = {}
-        for server in self.servers:
-            self.progress.show(f"idle, {server.name}")
-            try:
-                results[server.name] = [self.idle_figures(server)]
-            except Failure as failure:
-                self.failed("idle", failure)
-                results[server.name] = []
-            self.progress.step(self.idle_seconds())
+        results = {server.name: [] for server in self.servers}
+        able = list(self.servers)
+        for _ in range(self.plan.idle_rounds):
+            for server in list(able):
+                self.progress.show(f"idle, {server.name}")
+                try:
+                    results[server.name].append(self.idle_figures(server))
+                except Failure as failure:
+                    self.failed("idle", failure)
+                    able.remove(server)
+                self.progress.step(self.idle_seconds())
         return results
 
     def idle_seconds(self):
@@ -199,7 +201,7 @@ class Suite:
         sections = [
             ("echo", many(len(plan.echo), self.servers), lambda r: self.echo()),
             ("latency", many(len(set(plan.latency) & set(plan.echo)), self.servers), lambda r: self.latency(r["echo"])),
-            ("idle", len(self.servers) * self.idle_seconds(), lambda r: self.idle()),
+            ("idle", plan.idle_rounds * len(self.servers) * self.idle_seconds(), lambda r: self.idle()),
             ("connect", many(1, self.servers), lambda r: self.connect()),
             ("counts", len(self.servers) * len(COUNTED) * self.count_seconds(), lambda r: self.counts()),
             ("fanout", many(2, self.those(can="fanout")), lambda r: self.fanout()),
