@@ -71,11 +71,13 @@ class Losses(unittest.TestCase):
 
 class Targets(unittest.TestCase):
     def test_each_is_met_or_missed(self):
-        found = {row[0]: row[3] for row in targets({"echo": echo(COSTS), "idle": {"hioload_ws": [{"bytes": 399}]}})}
+        found = {row[0]: row[3] for row in targets({"echo": echo(COSTS), "idle": {
+            "hioload_ws": [{"bytes": 399, "wake_ups": 3}]}})}
         self.assertEqual(found["100 × 64 B × 1: hioload_ws / gws"], True)  # 0.6 of at most 0.65
         self.assertEqual(found["100 × 64 B × 16: hioload_ws / gws"], False)  # at most 0.07
         self.assertEqual(found["100 × 64 B × 1: hioload_tcpio / floor_epoll"], False)
         self.assertEqual(found["bytes of an idle connection: hioload_ws"], True)
+        self.assertEqual(found["wake-ups a second of idle connections: hioload_ws"], False)
 
     def test_growth(self):
         results = {(Case(100, 64, 1), "hioload_ws"): [sample(10)], (Case(15000, 64, 1), "hioload_ws"): [sample(14)]}

@@ -76,6 +76,8 @@ def targets(results):
     if results.get("idle", {}).get(name):
         size = median(results["idle"][name], "bytes")
         found.append((f"bytes of an idle connection: {name}", f"≤ {most}", f"{size:.0f}", size <= most))
+        wake_ups = median(results["idle"][name], "wake_ups")
+        found.append((f"wake-ups a second of idle connections: {name}", "0", f"{wake_ups:.0f}", wake_ups == 0))
     return found
 
 
