@@ -108,17 +108,17 @@ class Report:
                          of(results.get("echo", {}), rate_cell, "rate", most=True)),
             self.section("latency", "Latency at a fixed rate, µs: p50 / p99 / p99.9",
                          "The rate is 70 % of what the slowest server of the same protocol manages in the closed loop. "
-                         "Latency counts from the time at which a message was to be sent.",
+                         "Latency counts from the time at which a message was to be sent. The best has the lowest p99.",
                          of(results.get("latency", {}), fixed_rate_cell, "p99_us"), *self.latency_plots()),
             self.idle(),
             self.section("connect", "Connections opened",
                          "A connection is opened, has one message echoed, and is reset, 64 at a time: connections per "
-                         "second, and CPU time of the server for each.",
+                         "second, and CPU time of the server for each, in which the best has least.",
                          of(results.get("connect", {}), connect_cell)),
             self.section("counts", "System calls and allocations per message",
                          "System calls as perf (or strace, where there is no perf) counts them; behind the semicolon, "
                          "for servers in Go, objects and bytes allocated on Go's heap. hioload-ws's C core allocates "
-                         "from slabs of its own, which do not show here.",
+                         "from slabs of its own, which do not show here. The best makes the fewest calls.",
                          of(results.get("counts", {}), count_cell, "calls")),
             self.section("fanout", "Fan-out",
                          "The first connection's messages go to all: subscribers × message × messages in flight; CPU "
