@@ -207,6 +207,17 @@ void hl__output_sent(hl_loop *l, hl_stream *s, size_t n)
         hl__stream_flushed(l, s);
 }
 
+/* Who does not take what we have to say is not listened to either. A stream that is closing goes on reading: a peer
+ * that writes before it reads would wait for us for ever. */
+static void mind_high_water(hl_loop *l, hl_stream *s)
+{
+    if (s->slot.ended || s->state != HL_OPEN || s->stats.queued < l->config.high_water || s->pauses & HL_PAUSE_OUTPUT)
+        return;
+    s->drain_due = 1;
+    HL_COUNT(l->stats.read_pauses, 1);
+    hl__pause(s, HL_PAUSE_OUTPUT);
+}
+
 void hl__output_stalled(hl_loop *l, hl_stream *s)
 {
     if (s->stalled)
@@ -223,6 +234,7 @@ void hl__output_stalled(hl_loop *l, hl_stream *s)
         else
             enqueue(&s->out_last, c); /* large, or memory is short: it stays where it lies */
     }
+    mind_high_water(l, s);
     if (s->write_ms != 0)
         hl__rearm(l, s);
 }
@@ -258,15 +270,10 @@ void hl__output_flush_all(hl_loop *l)
         hl_stream *s = (hl_stream *)slot;
         if (slot->ended)
             continue;
-        if (s->out_last != NULL && !s->stalled)
+        if (s->stalled)
+            mind_high_water(l, s);
+        else if (s->out_last != NULL)
             l->backend->send(l, s);
-        /* A stream that is closing goes on reading: a peer that writes before it reads would wait for us for ever. */
-        if (!slot->ended && s->state == HL_OPEN && s->stats.queued >= l->config.high_water &&
-            !(s->pauses & HL_PAUSE_OUTPUT)) {
-            s->drain_due = 1;
-            HL_COUNT(l->stats.read_pauses, 1);
-            hl__pause(s, HL_PAUSE_OUTPUT);
-        }
     }
 }
 

@@ -783,6 +783,26 @@ static void paused_streams_hold_little(void **state)
     close_fixture(f);
 }
 
+/* However much is sent in a turn: who takes it is not slow. */
+static void what_the_kernel_takes_pauses_nobody(void **state)
+{
+    (void)state;
+    static const uint8_t much[20000];
+    fixture *f = open_fixture(&(hl_loop_config){.high_water = sizeof much / 2});
+    int fd[2];
+    make_pair(fd);
+    hl_handle h = attach(f, fd[0], 0);
+    push_send(f, h, much, sizeof much);
+    peer_expect(f, fd[1], much, sizeof much);
+    turn(f);
+    assert_int_equal(queued(f, h), 0);
+    assert_int_equal(loop_stats(f).read_pauses, 0);
+    assert_int_equal(pop(f).type, 0);
+    close(fd[1]);
+    expect(f, HL_EV_END, h);
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -815,6 +835,7 @@ int main(void)
         cmocka_unit_test(a_peer_that_left_unread_output_is_heard_to_the_end),
         cmocka_unit_test(a_stream_that_cannot_receive_for_want_of_memory_ends),
         cmocka_unit_test(paused_streams_hold_little),
+        cmocka_unit_test(what_the_kernel_takes_pauses_nobody),
     };
     return cmocka_run_group_tests_name("loop_stream", tests, NULL, NULL);
 }
