@@ -336,6 +336,32 @@ static void reap(hl_loop *l)
     l->behind = left == 0 || l->behind == 0 ? left : l->behind > seen ? l->behind - seen : 0;
 }
 
+/* Takes the completions of sends out of their order; nobody's business is left in their place. Returns their number. */
+static unsigned take_sends(hl_loop *l)
+{
+    struct io_uring_cq *cq = &((hl__uring_state *)l->poll)->ring.cq;
+    unsigned taken = 0;
+    for (unsigned head = *cq->khead; head != io_uring_smp_load_acquire(cq->ktail); head++) {
+        struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
+        if (hl__tag_of(cqe->user_data) != TAG_SEND)
+            continue;
+        struct io_uring_cqe copy = *cqe;
+        cqe->user_data = (uint64_t)TAG_CANCEL << 24;
+        dispatch(l, &copy);
+        taken++;
+    }
+    return taken;
+}
+
+/* A send is over when it is submitted: what a stream still holds is known in mid-turn, too. */
+static void uring_submit(hl_loop *l)
+{
+    hl__uring_state *p = l->poll;
+    do
+        hl__uring_submit(l);
+    while (!p->broken && take_sends(l) > 0 && io_uring_sq_ready(&p->ring) > 0);
+}
+
 static int uring_wait(hl_loop *l, int timeout_ms)
 {
     hl__uring_state *p = l->poll;
@@ -377,7 +403,7 @@ const hl_backend hl__uring = {
     .resume = uring_resume,
     .hold = uring_hold,
     .send = hl__uring_send,
-    .submit = hl__uring_submit,
+    .submit = uring_submit,
     .wait = uring_wait,
     .wake = uring_wake,
 };

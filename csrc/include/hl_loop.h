@@ -23,8 +23,8 @@
  *
  * Streams   A stream is a connected socket with a codec. Its outgoing bytes never reorder; small ones are gathered and
  *           written with one system call per turn. Its descriptor belongs to the loop, which closes it exactly once.
- *           Above `high_water` bytes of unsent output reading pauses by itself until they fall to `low_water`: a peer
- *           that sends and never reads is answered by TCP's own flow control, and no byte is lost.
+ *           Above `high_water` bytes that the kernel does not take reading pauses by itself until they fall to
+ *           `low_water`: a peer that sends and never reads is answered by TCP's own flow control, and no byte is lost.
  *
  * Waiting   A turn with nothing to do sleeps in the kernel, until something comes, a timer is due, or another thread
  *           wakes it: an idle loop makes no system call. With config.spin_us it first asks the kernel without sleeping,
@@ -294,8 +294,8 @@ uint32_t hl_loop_features(const hl_loop *l);
 /* flags of hl_loop_enter */
 enum {
     HL_ENTER_FLUSH = 1,  /* only perform the queued operations and send: no event appears, events and stage bytes
-                            already there stay valid, the staging area starts anew. For an owner that needs room in it
-                            mid-turn */
+                            already there stay valid, the staging area starts anew, and what streams still hold is what
+                            the kernel would not take. For an owner that needs room in it mid-turn */
     HL_ENTER_PERFORM = 2 /* the same without sending, for an owner that only needs room in the submission ring: what a
                             stream is given in a turn still leaves as one piece. The staging area goes on. It does send
                             when output of 4 MiB waits, or of more than low_water for one stream that the kernel has not

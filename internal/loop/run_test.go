@@ -172,9 +172,6 @@ func TestManySmallMessagesToAFastPeer(t *testing.T) {
 		t.Skip("this build does not know its goroutines: everything works by letters")
 	}
 	l := start(t, Config{QueueLimit: 64 << 10})
-	if l.core.Backend() != "epoll" {
-		t.Skip("io_uring tells in the next turn what it has sent")
-	}
 	s, peer := attach(t, l, false, nil)
 	go io.Copy(io.Discard, peer)
 	on(t, l, func() {
@@ -193,9 +190,6 @@ func TestLettersToAFastPeer(t *testing.T) {
 		t.Skip("this build does not know its goroutines: everything works by letters")
 	}
 	l := start(t, Config{LowWater: 16 << 10, QueueLimit: 64 << 10})
-	if l.core.Backend() != "epoll" {
-		t.Skip("io_uring tells in the next turn what it has sent")
-	}
 	s, peer := attach(t, l, false, nil)
 	go io.Copy(io.Discard, peer)
 	on(t, l, func() {

@@ -194,7 +194,6 @@ static void performing_leaves_events_and_the_staging_area_alone(void **state)
     assert_int_equal(queued(f, h), 3);
     push_send(f, h, "ly", 2);
     assert_int_equal(hl_loop_enter(f->loop, -1, HL_ENTER_FLUSH), 0); /* sends both */
-    turn(f);                                                         /* io_uring: hears that it did */
     assert_int_equal(queued(f, h), 0);
     peer_expect(f, fd[1], "reply", 5);
     close(fd[1]);
