@@ -262,7 +262,7 @@ go-fuzz:
 # ---------------------------------------------------------------- measuring
 
 .PHONY: bench bench-quick bench-check microbench
-bench: ## side by side with what one would use instead, about fifty minutes; writes docs/benchmarks.md
+bench: ## side by side with what one would use instead, about seventy minutes; writes docs/benchmarks.md
 	@sh scripts/install-deps.sh bench
 	@$(WITH_GO) $(MAKE_QUIET) -C bench bench
 bench-quick: ## the same in under five minutes, once it is built: fewer cases, shorter runs
