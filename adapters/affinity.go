@@ -41,7 +41,8 @@ func NewScopedAffinity(scope api.AffinityScope) *AffinityAdapter {
 // with a text that names what the process may use, when the processor, or every one of the node, is not among that.
 // With thread scope the calling goroutine is locked to its thread until Unpin, which it has to call before it ends: the
 // process's first thread lives on without it, bound, and cannot be told from one that is in use. Pinning again moves;
-// Unpin still restores what was before the first Pin. When it fails, the binding is as before.
+// Unpin still restores what was before the first Pin. When it fails, the binding is as before. With process scope both
+// stop the world for a moment, so that no thread is missed that the runtime is just starting.
 func (a *AffinityAdapter) Pin(cpuID, numaID int) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -59,9 +60,6 @@ func (a *AffinityAdapter) Pin(cpuID, numaID int) error {
 	}
 	if err != nil {
 		return fmt.Errorf("adapters: pin: %w", err)
-	}
-	if now, err := numa.Affinity(0); err == nil {
-		mask = now // less than asked for when the cpuset has shrunk since the process started
 	}
 	if cpuID >= 0 && numaID < 0 {
 		numaID = numa.NodeOf(cpuID)
@@ -109,18 +107,20 @@ func (a *AffinityAdapter) bindThread(mask *numa.Mask) error {
 }
 
 // bindProcess binds all threads there are. Those that come later inherit it from the thread that starts them, so it
-// looks again until it finds none that is new. A thread that ends meanwhile is not an error; any other failure undoes
-// what has been done.
+// looks again until it finds none that is new; what such a thread had is not known. A thread that ends meanwhile is not
+// an error; any other failure undoes what has been done.
 func (a *AffinityAdapter) bindProcess(mask *numa.Mask) error {
-	was := make(map[int]numa.Mask)
+	bound := make(map[int]bool)
+	was := make(map[int]numa.Mask) // of those that have not inherited it
 	for found := true; found; {
-		tids, err := numa.Threads()
+		tids, err := threads()
 		if err != nil {
-			return errors.Join(err, restore(was))
+			return errors.Join(err, release(was, mask))
 		}
 		found = false
+		first := len(bound) == 0
 		for _, tid := range tids {
-			if _, done := was[tid]; done {
+			if bound[tid] {
 				continue
 			}
 			before, err := numa.Affinity(tid)
@@ -131,10 +131,15 @@ func (a *AffinityAdapter) bindProcess(mask *numa.Mask) error {
 				continue
 			}
 			if err != nil {
-				return errors.Join(err, restore(was))
+				return errors.Join(err, release(was, mask))
 			}
-			was[tid] = before
-			found = true
+			bound[tid], found = true, true
+			if first || before != *mask {
+				was[tid] = before
+			}
+		}
+		if now, err := numa.Affinity(0); err == nil {
+			*mask = now // less than asked for when the cpuset has shrunk since the process started
 		}
 	}
 	if a.before == nil {
@@ -149,10 +154,51 @@ func (a *AffinityAdapter) bindProcess(mask *numa.Mask) error {
 	return nil
 }
 
+// threads are those of the process, without any that the runtime is just starting: such a thread has inherited a binding
+// already, but the kernel does not list it yet. Stopping the world waits for it, since it has a P to take.
+func threads() ([]int, error) {
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats) // stops the world
+	return numa.Threads()
+}
+
 // restore binds threads to what they were bound to before.
 func restore(before map[int]numa.Mask) error {
 	for tid, mask := range before {
 		if err := numa.SetAffinity(tid, &mask); err != nil && !numa.Gone(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// release gives the threads that are bound to set what they had before, and those that are not known, being younger,
+// what any had: until it finds none that is new, for one may start another meanwhile.
+func release(before map[int]numa.Mask, set *numa.Mask) error {
+	var union numa.Mask
+	for _, mask := range before {
+		union.Add(&mask)
+	}
+	handled := make(map[int]bool)
+	for found := true; found; {
+		tids, err := threads()
+		if err != nil {
+			return err
+		}
+		found = false
+		now := make(map[int]numa.Mask)
+		for _, tid := range tids {
+			bound, err := numa.Affinity(tid)
+			if handled[tid] || err != nil || bound != *set {
+				continue
+			}
+			mask, known := before[tid]
+			if !known {
+				mask = union
+			}
+			now[tid], handled[tid], found = mask, true, true
+		}
+		if err := restore(now); err != nil {
 			return err
 		}
 	}
@@ -168,7 +214,7 @@ func (a *AffinityAdapter) Unpin() error {
 	err := a.elsewhere()
 	if err == nil && a.before != nil {
 		if a.scope == api.ScopeProcess {
-			err = a.restoreProcess()
+			err = release(a.before, &a.set)
 		} else if err = restore(a.before); err == nil {
 			runtime.UnlockOSThread()
 		}
@@ -177,37 +223,6 @@ func (a *AffinityAdapter) Unpin() error {
 		return fmt.Errorf("adapters: unpin: %w", err)
 	}
 	a.clear()
-	return nil
-}
-
-func (a *AffinityAdapter) restoreProcess() error {
-	var union numa.Mask
-	for _, mask := range a.before {
-		union.Add(&mask)
-	}
-	handled := make(map[int]bool)
-	for found := true; found; {
-		tids, err := numa.Threads()
-		if err != nil {
-			return err
-		}
-		found = false
-		now := make(map[int]numa.Mask)
-		for _, tid := range tids {
-			bound, err := numa.Affinity(tid)
-			if handled[tid] || err != nil || bound != a.set {
-				continue
-			}
-			mask, known := a.before[tid]
-			if !known {
-				mask = union
-			}
-			now[tid], handled[tid], found = mask, true, true
-		}
-		if err := restore(now); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

@@ -247,6 +247,44 @@ func TestAffinityOfTheProcess(t *testing.T) {
 	}
 }
 
+// A thread that is started while Pin is at work inherits the binding: it must not be taken for one that was bound so
+// before.
+func TestAffinityOfAProcessThatGrows(t *testing.T) {
+	_, cpus := locked(t)
+	if len(cpus) < 2 {
+		t.Skip("this machine has one processor only: no binding can be told from another")
+	}
+	all, _ := numa.MaskOf(cpus)
+	round := func() {
+		tids, end := make(chan int, 4), make(chan struct{})
+		defer close(end)
+		for range cap(tids) {
+			go func() {
+				runtime.LockOSThread() // for good: its thread ends with it, and the next round needs new ones
+				tids <- numa.ThreadID()
+				<-end
+			}()
+		}
+		a := adapters.NewScopedAffinity(api.ScopeProcess)
+		for _, cpu := range cpus[:2] {
+			if err := a.Pin(cpu, -1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.Unpin(); err != nil {
+			t.Fatal(err)
+		}
+		for range cap(tids) {
+			if got := allowedList(t, <-tids); got != all.String() {
+				t.Errorf("a thread that began while Pin was at work is bound to %s, want %s", got, &all)
+			}
+		}
+	}
+	for i := 0; i < 200 && !t.Failed(); i++ {
+		round()
+	}
+}
+
 func TestAffinityRefuses(t *testing.T) {
 	tid, _ := locked(t)
 	before := allowedList(t, tid)
