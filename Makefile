@@ -240,7 +240,7 @@ test-arm64: ## the Go tests as arm64 programs, under emulation (a subset: what d
 	@GOARCH=arm64 CGO_ENABLED=1 CC=aarch64-linux-gnu-gcc $(WITH_GO) $(GO_TEST) \
 		-tags nouring,nonuma -exec 'qemu-aarch64 -L /usr/aarch64-linux-gnu' $(ARM64_PACKAGES)
 
-# The public conformance suite: the whole of it takes wstest 10 minutes, ENGINE=kosoku 2.
+# The public conformance suite: the whole of it takes wstest 10 minutes, ENGINE=kosoku 4.
 .PHONY: conformance conformance-fast conformance-setup
 conformance: conformance-setup ## the public WebSocket conformance suite, all 517 cases, on epoll and on io_uring
 	@$(MAKE_QUIET) -j$(JOBS) conformance-all-epoll conformance-all-io_uring
