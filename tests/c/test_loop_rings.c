@@ -294,30 +294,36 @@ static void an_end_waits_for_room(void **state)
     close_fixture(f);
 }
 
-enum { BUSY = 40, PIECE = 16384, MOST = (128 << 10) + (64 << 10) };
+enum { BUSY = 40, MANY = 150, PIECE = 16384, MOST = (128 << 10) + (64 << 10) };
 
-/* BUSY streams whose peers have each written PIECE bytes, with a deadline of `ms` (0: none) for them. */
-static fixture *open_busy(int peers[BUSY], uint64_t ms)
+/* `n` streams whose peers have each written `size` bytes, with a deadline of `ms` (0: none) for them. */
+static fixture *open_busy(const hl_loop_config *config, int *peers, int n, size_t size, uint64_t ms)
 {
-    static const uint8_t piece[PIECE];
-    fixture *f = open_fixture(&(hl_loop_config){.batch = 64});
-    for (int i = 0; i < BUSY; i++) {
+    static const uint8_t bytes[PIECE];
+    hl_handle h[MANY];
+    fixture *f = open_fixture(config);
+    for (int i = 0; i < n; i++) {
         int fd[2];
         make_pair(fd);
         peers[i] = fd[1];
-        hl_handle h = attach(f, fd[0], 0);
-        push(f, (hl_op){.code = HL_OP_DEADLINE, .handle = h, .kind = HL_DEADLINE_READ, .len = ms});
+        h[i] = attach(f, fd[0], 0);
+        if (i % 16 == 15)
+            turn(f); /* a small ring has no room for all */
+    }
+    for (int i = 0; i < n; i++) {
+        push(f, (hl_op){.code = HL_OP_DEADLINE, .handle = h[i], .kind = HL_DEADLINE_READ, .len = ms});
+        if (i % 16 == 15)
+            turn(f);
     }
     turn(f);
-    turn(f);
-    for (int i = 0; i < BUSY; i++)
-        peer_write(peers[i], piece, PIECE);
+    for (int i = 0; i < n; i++)
+        peer_write(peers[i], bytes, size);
     return f;
 }
 
-static void close_busy(fixture *f, const int peers[BUSY])
+static void close_busy(fixture *f, const int *peers, int n)
 {
-    for (int i = 0; i < BUSY; i++)
+    for (int i = 0; i < n; i++)
         close(peers[i]);
     close_fixture(f);
 }
@@ -327,7 +333,7 @@ static void a_turn_receives_so_much(void **state)
 {
     (void)state;
     int peers[BUSY], turns = 0;
-    fixture *f = open_busy(peers, 0);
+    fixture *f = open_busy(&(hl_loop_config){.batch = 64}, peers, BUSY, PIECE, 0);
     int bounded = strcmp(hl_loop_backend(f->loop), "epoll") == 0;
     uint64_t waits = loop_stats(f).waits;
     for (size_t all = 0; all < (size_t)BUSY * PIECE; turns++) {
@@ -344,69 +350,40 @@ static void a_turn_receives_so_much(void **state)
         assert_true(turns >= BUSY * PIECE / MOST);
         assert_true(loop_stats(f).waits - waits <= 1); /* for what is left behind nobody falls asleep */
     }
-    close_busy(f, peers);
+    close_busy(f, peers, BUSY);
 }
 
-/* Whoever has written in time is not late, however much others have written and however late the owner looks. */
-static void nobody_is_late_before_he_was_heard(void **state)
+/* Whoever has written in time is not late, however late the owner looks. */
+static void expect_nobody_late(const hl_loop_config *config, int n, size_t size, uint64_t ms)
 {
-    (void)state;
-    enum { DEADLINE = 1000 };
-    int peers[BUSY];
-    fixture *f = open_busy(peers, DEADLINE);
-    poll(NULL, 0, DEADLINE + 100); /* the owner is busy */
-    for (size_t all = 0; all < (size_t)BUSY * PIECE;) {
-        int n = hl_loop_enter(f->loop, -1, 0);
-        assert_true(n >= 0);
-        while (n-- > 0) {
+    int peers[MANY];
+    fixture *f = open_busy(config, peers, n, size, ms);
+    poll(NULL, 0, (int)ms + 100); /* the owner is busy */
+    for (size_t all = 0; all < n * size;) {
+        int events = hl_loop_enter(f->loop, -1, 0);
+        assert_true(events >= 0);
+        while (events-- > 0) {
             hl_event e = pop(f);
             assert_int_equal(e.type, HL_EV_DATA);
             all += e.len;
         }
     }
-    close_busy(f, peers);
+    close_busy(f, peers, n);
 }
 
-/* The same when more is ready than the completion ring or a batch of the backend's can take. */
+/* However much others have written. */
+static void nobody_is_late_before_he_was_heard(void **state)
+{
+    (void)state;
+    expect_nobody_late(&(hl_loop_config){.batch = 64}, BUSY, PIECE, 1000);
+}
+
+/* When more is ready than the completion ring or a batch of the backend's can take. */
 static void nobody_is_late_who_found_no_room(void **state)
 {
     (void)state;
-    enum { DEADLINE = 500, MANY = 150 };
-    const hl_loop_config narrow[] = {{.ring = 64, .batch = 256}, {.ring = 256, .batch = 16}};
-    for (int k = 0; k < 2; k++) {
-        fixture *f = open_fixture(&narrow[k]);
-        int fd[MANY][2];
-        hl_handle h[MANY];
-        for (int i = 0; i < MANY; i++) {
-            make_pair(fd[i]);
-            h[i] = attach(f, fd[i][0], 0);
-            if (i % 16 == 15)
-                turn(f);
-        }
-        for (int i = 0; i < MANY; i++) {
-            push(f, (hl_op){.code = HL_OP_DEADLINE, .handle = h[i], .kind = HL_DEADLINE_READ, .len = DEADLINE});
-            if (i % 16 == 15)
-                turn(f);
-        }
-        turn(f);
-        for (int i = 0; i < MANY; i++)
-            peer_write(fd[i][1], "x", 1);
-        poll(NULL, 0, DEADLINE + 100); /* the owner is busy */
-        int heard = 0, late = 0;
-        while (heard < MANY) {
-            int n = hl_loop_enter(f->loop, -1, 0);
-            assert_true(n >= 0);
-            while (n-- > 0) {
-                hl_event e = pop(f);
-                heard += e.type == HL_EV_DATA;
-                late += e.type == HL_EV_TIMEOUT;
-            }
-        }
-        assert_int_equal(late, 0);
-        for (int i = 0; i < MANY; i++)
-            close(fd[i][1]);
-        close_fixture(f);
-    }
+    expect_nobody_late(&(hl_loop_config){.ring = 64, .batch = 256}, MANY, 1, 500);
+    expect_nobody_late(&(hl_loop_config){.ring = 256, .batch = 16}, MANY, 1, 500);
 }
 
 /* Parts of large messages, of which there is nothing to tell yet, do not keep a turn from ending. */
