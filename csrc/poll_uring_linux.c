@@ -333,7 +333,10 @@ static void reap(hl_loop *l)
         dispatch(l, &copy);
     }
     uint32_t left = io_uring_cq_ready(&p->ring);
-    l->behind = left == 0 || l->behind == 0 ? left : l->behind > seen ? l->behind - seen : 0;
+    if (left == 0 || l->behind == 0)
+        l->behind = left;
+    else
+        l->behind -= seen < l->behind ? seen : l->behind;
 }
 
 /* Takes the completions of sends out of their order; nobody's business is left in their place. Returns their number. */
@@ -346,7 +349,7 @@ static unsigned take_sends(hl_loop *l)
         if (hl__tag_of(cqe->user_data) != TAG_SEND)
             continue;
         struct io_uring_cqe copy = *cqe;
-        cqe->user_data = (uint64_t)TAG_CANCEL << 24;
+        cqe->user_data = HL__NOBODYS;
         dispatch(l, &copy);
         taken++;
     }

@@ -23,6 +23,9 @@
 /* What a request is for: the tag in bits 24 to 31 of its user data, which the index of a handle does not use. */
 enum { TAG_RECV = 1, TAG_STRAIGHT, TAG_SEND, TAG_WRITABLE, TAG_ACCEPT, TAG_WATCH, TAG_WAKE, TAG_CANCEL };
 
+/* Of completions that are nobody's business. */
+#define HL__NOBODYS ((uint64_t)TAG_CANCEL << 24)
+
 static inline uint8_t hl__tag_of(uint64_t user_data)
 {
     return (uint8_t)(user_data >> 24);

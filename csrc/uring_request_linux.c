@@ -90,7 +90,7 @@ void hl__uring_cancel(hl_loop *l, uint64_t data)
 {
     struct io_uring_sqe *sqe = request(l);
     io_uring_prep_cancel64(sqe, data, 0);
-    io_uring_sqe_set_data64(sqe, (uint64_t)TAG_CANCEL << 24);
+    io_uring_sqe_set_data64(sqe, HL__NOBODYS);
 }
 
 uint64_t hl__uring_receive_data(const hl_slot *s)

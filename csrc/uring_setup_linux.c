@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define PROVIDED_BYTES 4096 /* of the ring of buffers, in whole pages */
-#define CANCELLED_ALL ((uint64_t)TAG_CANCEL << 24 | 1)
+#define CANCELLED_ALL (HL__NOBODYS | 1)
 #define CLOSE_TRIES 1000
 
 _Static_assert(PROVIDED_BYTES >= HL__BUFFERS * sizeof(struct io_uring_buf), "room for all");
