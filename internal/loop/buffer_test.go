@@ -13,7 +13,6 @@ import (
 
 	"github.com/momentics/hioload-ws/api"
 	"github.com/momentics/hioload-ws/csrc"
-	"github.com/momentics/hioload-ws/internal/gid"
 )
 
 // inUse is the number of a pool's blocks that are handed out.
@@ -91,9 +90,7 @@ func TestBufferWithoutContext(t *testing.T) {
 }
 
 func TestReleasedBuffersAreUsedAgain(t *testing.T) {
-	if gid.Current() == 0 {
-		t.Skip("this build does not know its goroutines")
-	}
+	needsGoroutines(t)
 	l := start(t, Config{})
 	seen := map[*Buffer]bool{}
 	for i := 0; i < 10; i++ {

@@ -8,13 +8,10 @@ import (
 	"testing"
 
 	"github.com/momentics/hioload-ws/csrc"
-	"github.com/momentics/hioload-ws/internal/gid"
 )
 
 func TestOneCrossingATurn(t *testing.T) {
-	if gid.Current() == 0 {
-		t.Skip("this build does not know its goroutines: everything works by letters")
-	}
+	needsGoroutines(t)
 	const conns, each = 100, 100
 	l := start(t, Config{})
 	message := frame(csrc.WSBinary, pattern(64))
@@ -100,9 +97,7 @@ func (c *client) read(p []byte) {
 }
 
 func TestNoAllocationsOnTheEchoPath(t *testing.T) {
-	if gid.Current() == 0 {
-		t.Skip("this build does not know its goroutines: buffers are not used again")
-	}
+	needsGoroutines(t)
 	l := start(t, Config{})
 	handler := func(data any) { // what a user's handler sees: the Buffer in an interface
 		data.(*Buffer).Release()

@@ -6,14 +6,11 @@ import (
 	"testing"
 
 	"github.com/momentics/hioload-ws/csrc"
-	"github.com/momentics/hioload-ws/internal/gid"
 )
 
 // What is sent to a stream in a row is one operation to the core, whatever its sizes; what comes in between keeps its place.
 func TestRuns(t *testing.T) {
-	if gid.Current() == 0 {
-		t.Skip("this build does not know its goroutines: everything works by letters")
-	}
+	needsGoroutines(t)
 	l := start(t, Config{StageSize: 4096})
 	s, peer := attach(t, l, true, nil)
 	other, otherPeer := attach(t, l, true, nil)
@@ -168,9 +165,7 @@ func TestNoRunsOfWhatTheCoreMakes(t *testing.T) {
 
 // A peer that takes everything is never too slow, however little its messages are and however many come in a turn.
 func TestManySmallMessagesToAFastPeer(t *testing.T) {
-	if gid.Current() == 0 {
-		t.Skip("this build does not know its goroutines: everything works by letters")
-	}
+	needsGoroutines(t)
 	l := start(t, Config{QueueLimit: 64 << 10})
 	s, peer := attach(t, l, false, nil)
 	go io.Copy(io.Discard, peer)
@@ -186,9 +181,7 @@ func TestManySmallMessagesToAFastPeer(t *testing.T) {
 
 // Nor is it when others have posted to it what the loop has not looked at yet.
 func TestLettersToAFastPeer(t *testing.T) {
-	if gid.Current() == 0 {
-		t.Skip("this build does not know its goroutines: everything works by letters")
-	}
+	needsGoroutines(t)
 	l := start(t, Config{LowWater: 16 << 10, QueueLimit: 64 << 10})
 	s, peer := attach(t, l, false, nil)
 	go io.Copy(io.Discard, peer)

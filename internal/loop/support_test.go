@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/momentics/hioload-ws/csrc"
+	"github.com/momentics/hioload-ws/internal/gid"
 )
 
 // patience bounds every wait of these tests. Nothing is expected to take that long; it only keeps a bug from hanging.
@@ -50,6 +51,15 @@ func start(t testing.TB, cfg Config) *Loop {
 		}
 	})
 	return l
+}
+
+// needsGoroutines skips a test of what only a loop can do that knows whether its own goroutine calls: without that (build
+// tag purego), everything goes by letters, and buffers are not used again.
+func needsGoroutines(t *testing.T) {
+	t.Helper()
+	if gid.Current() == 0 {
+		t.Skip("this build does not know its goroutines")
+	}
 }
 
 // wait fails the test when nothing happens on done.
