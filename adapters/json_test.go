@@ -19,25 +19,6 @@ type order struct {
 	Count int    `json:"count"`
 }
 
-// serve runs a server until the test ends, and returns a client of it.
-func serve(t *testing.T, events protocol.Events) *client.Conn {
-	t.Helper()
-	config := server.DefaultConfig()
-	config.ListenAddr = "127.0.0.1:0"
-	srv, err := server.NewServer(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(srv.Shutdown)
-	go srv.Run(events)
-	c, _, err := client.Dial(context.Background(), "ws://"+srv.Addr().String(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
-}
-
 // serveJSON is serve for a server that doubles the count of an order.
 func serveJSON(t *testing.T, o adapters.JSONOptions) *client.Conn {
 	t.Helper()
