@@ -36,7 +36,8 @@ type Config struct {
 	// ReadTimeout closes a connection from which nothing has come for that long, not even a pong; 0: never [0].
 	ReadTimeout time.Duration
 
-	// WriteTimeout aborts a connection whose peer has taken nothing of what waits for it for that long; 0: never [0].
+	// WriteTimeout aborts a connection whose peer has taken nothing of what waits for it for that long, be it a WebSocket
+	// or in the hands of net/http; 0: never [0].
 	WriteTimeout time.Duration
 
 	// BatchSize is how many ready connections a loop takes from the kernel in one turn, 1 to 4096 [32].
@@ -87,9 +88,10 @@ type Config struct {
 	HugePages bool
 
 	// HTTP serves the ordinary HTTP requests that come to the port and match no pattern given to Handle, over package
-	// net/http, and counts for MaxConnections. Heads have HandshakeTimeout, waiting connections two minutes; what bounds a
-	// body is up to the handler (http.MaxBytesReader, http.ResponseController). nil: they are answered with 404, or with
-	// 426 on a server that has no patterns either [nil].
+	// net/http, and counts for MaxConnections. Heads have HandshakeTimeout, clients that take nothing WriteTimeout,
+	// waiting connections two minutes; what bounds a body is up to the handler (http.MaxBytesReader,
+	// http.ResponseController). nil: they are answered with 404, or with 426 on a server that has no patterns either
+	// [nil].
 	HTTP http.Handler
 
 	// Compression is what the server agrees to where a client offers permessage-deflate (RFC 7692), which most browsers

@@ -40,7 +40,7 @@
 //	handshakes.excess, handshakes.rate   of these: beyond Config.MaxHandshakes, beyond Config.HandshakeRate
 //	handshakes.active                    connections that have not sent their first request yet
 //	connections.read_timeouts            closed because nothing came for Config.ReadTimeout
-//	connections.write_timeouts           aborted because the peer took nothing for Config.WriteTimeout
+//	connections.write_timeouts           aborted because the peer took nothing for Config.WriteTimeout, HTTP apart
 //	connections.unsent                   ended with bytes that could not be sent
 //	connections.queue_full               frames not sent because the peer had left too much unread
 //	http.active                          connections that net/http serves now

@@ -28,11 +28,13 @@ type web struct {
 	closed   chan struct{} // nobody takes what arrives any more
 	close    sync.Once
 	requests atomic.Int64
+
+	writeTimeout time.Duration
 }
 
 // newWeb returns a web that serves with h. It starts when the first connection comes.
 func newWeb(cfg *Config, h http.Handler) *web {
-	w := &web{arrived: make(chan net.Conn), closed: make(chan struct{})}
+	w := &web{arrived: make(chan net.Conn), closed: make(chan struct{}), writeTimeout: cfg.WriteTimeout}
 	w.server = http.Server{
 		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.requests.Add(1)
@@ -85,6 +87,9 @@ func (w *web) serve() {
 
 // changed is told of each change in a connection's life.
 func (w *web) changed(c net.Conn, state http.ConnState) {
+	if state == http.StateHijacked {
+		c.(*webConn).boundWriting(0)
+	}
 	if state == http.StateClosed || state == http.StateHijacked {
 		c.(*webConn).over()
 	}
@@ -148,13 +153,31 @@ func newWebConn(w *web, h *protocol.HandOver) (*webConn, error) {
 		h.Done()
 		return nil, errors.Join(fmt.Errorf("server: a connection of type %T", conn), conn.Close())
 	}
-	return &webConn{
+	c := &webConn{
 		TCPConn:  tcp,
 		web:      w,
 		handOver: h,
 		remote:   net.TCPAddrFromAddrPort(h.Remote),
 		received: h.Received,
-	}, nil
+	}
+	c.boundWriting(w.writeTimeout)
+	return c, nil
+}
+
+// boundWriting has the kernel abort the connection when its peer takes nothing for that long; 0: no more. net/http's own
+// WriteTimeout would bound a whole response, however steadily it is read.
+func (c *webConn) boundWriting(limit time.Duration) {
+	if c.web.writeTimeout == 0 {
+		return
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return // it is closed
+	}
+	_ = raw.Control(func(fd uintptr) { err = netfd.SetUserTimeout(int(fd), limit) }) // fails when it is closed
+	if err != nil {
+		slog.Warn("bounding the time that a client takes nothing", "remote", c.remote.String(), "error", err)
+	}
 }
 
 // RemoteAddr is there even if the client has gone, when the kernel knows it no more.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -14,10 +15,12 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/momentics/hioload-ws/api"
+	"github.com/momentics/hioload-ws/internal/netfd"
 	"github.com/momentics/hioload-ws/protocol"
 )
 
@@ -306,6 +309,74 @@ func eventually(t testing.TB, so func() bool) {
 			t.Fatal("it has not come to pass")
 		}
 	}
+}
+
+// What a client does not take must not hold a handler, and a connection, for ever.
+func TestWriteTimeoutWithHTTP(t *testing.T) {
+	cfg := local()
+	cfg.WriteTimeout = 300 * time.Millisecond
+	failed := make(chan error, 1)
+	cfg.HTTP = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var err error
+		for piece := make([]byte, 1<<20); err == nil; {
+			_, err = w.Write(piece)
+		}
+		failed <- err
+	})
+	s := start(t, cfg, api.HandlerFunc(echo))
+	c := connect(t, s.Addr())
+	c.write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	select {
+	case err := <-failed:
+		if !errors.Is(err, syscall.ETIMEDOUT) {
+			t.Errorf("writing: %v, want %v", err, syscall.ETIMEDOUT)
+		}
+	case <-time.After(patience):
+		t.Fatal("the handler still writes")
+	}
+}
+
+// Whoever takes a connection over decides for himself what is too slow.
+func TestNoWriteTimeoutOnceHijacked(t *testing.T) {
+	cfg := local()
+	cfg.WriteTimeout = 300 * time.Millisecond
+	got := make(chan time.Duration, 2)
+	cfg.HTTP = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got <- userTimeout(t, r.Context().Value(webConnKey{}).(*webConn))
+		c, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			close(got)
+			return
+		}
+		defer c.Close()
+		got <- userTimeout(t, c.(*webConn))
+	})
+	s := start(t, cfg, api.HandlerFunc(echo))
+	c := connect(t, s.Addr())
+	c.write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	if before, after := <-got, <-got; before != cfg.WriteTimeout || after != 0 {
+		t.Errorf("the kernel's limit is %v, then %v, want %v, then none", before, after, cfg.WriteTimeout)
+	}
+}
+
+// userTimeout is how long the kernel lets a peer take nothing.
+func userTimeout(t testing.TB, c *webConn) (d time.Duration) {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
+			ms, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, netfd.TCP_USER_TIMEOUT)
+			if err != nil {
+				t.Error(err)
+			}
+			d = time.Duration(ms) * time.Millisecond
+		})
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	return d
 }
 
 // A body that never comes, for a handler that does not want it, must not hold a connection for ever.

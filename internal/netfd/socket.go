@@ -1,8 +1,10 @@
 package netfd
 
 import (
+	"math"
 	"net"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -95,4 +97,17 @@ func name(trap uintptr, fd int, a *Sockaddr) error {
 // SetNoDelay turns Nagle's algorithm off (RFC 896). Connections that a listening socket accepts inherit it.
 func SetNoDelay(fd int) error {
 	return syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+}
+
+// TCP_USER_TIMEOUT is a socket option that package syscall does not have.
+const TCP_USER_TIMEOUT = 18
+
+// SetUserTimeout has the kernel abort a TCP connection whose peer has taken nothing of what was written for that long,
+// in whole milliseconds, rounded up (tcp(7), TCP_USER_TIMEOUT); 0: as the system does.
+func SetUserTimeout(fd int, d time.Duration) error {
+	ms := d / time.Millisecond
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, TCP_USER_TIMEOUT, int(min(ms, math.MaxInt32)))
 }
