@@ -214,7 +214,8 @@ func (c *WSConnection) SendPrepared(m *PreparedMessage) error {
 	return c.sendWhole(func() error { return c.queueEncoding(m, e) })
 }
 
-// sendPublished is SendPrepared on the loop, which holds shard.fragments and a reference to the message.
+// sendPublished is SendPrepared on the loop, which holds shard.fragments and a reference to the message. Where there is
+// no room, the topic's policy says what becomes of the connection.
 func (c *WSConnection) sendPublished(m *PreparedMessage) error {
 	if err := c.mayBegin(); err != nil {
 		return err
@@ -223,7 +224,12 @@ func (c *WSConnection) sendPublished(m *PreparedMessage) error {
 	if err != nil {
 		return err
 	}
-	return c.sendError(c.queueEncoding(m, e))
+	err = c.queueEncoding(m, e)
+	if err == loop.ErrQueueFull {
+		_ = c.awaitDrain() // fails when it has closed
+		return ErrBackpressure
+	}
+	return c.sendError(err)
 }
 
 // encodingOf returns the frame for a connection; nil for a client, which masks each anew (RFC 6455 section 5.3).

@@ -219,9 +219,17 @@ func TestMessageTooLargeForItsQueue(t *testing.T) {
 	h.expectNoMemory()
 }
 
-// A message that waits is not given up because others have just gone out: there is room for it when those are sent.
+// A message that waits is not given up because others have just gone out: there is room for it when those are sent. Nor
+// is the connection, whatever its endpoint does with slow consumers of what is sent without a topic.
 func TestLatestWaitsForTheSendLimit(t *testing.T) {
-	h := newHub(t, 1, EndpointConfig{}, loop.Config{HighWater: 64 << 10, LowWater: 16 << 10, QueueLimit: 64 << 10})
+	for _, policy := range []SlowConsumerPolicy{SlowConsumerRefuse, SlowConsumerClose} {
+		latestWaits(t, policy)
+	}
+}
+
+func latestWaits(t *testing.T, policy SlowConsumerPolicy) {
+	h := newHub(t, 1, EndpointConfig{SlowConsumer: policy},
+		loop.Config{HighWater: 64 << 10, LowWater: 16 << 10, QueueLimit: 64 << 10})
 	s := h.open(0)
 	if err := s.peer.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)

@@ -120,8 +120,8 @@ type Config struct {
 	// [67108864].
 	SendLimit int64
 
-	// SlowConsumer says what becomes of a connection that something could not be sent to because of SendLimit
-	// [protocol.SlowConsumerRefuse: it goes on].
+	// SlowConsumer says what becomes of a connection that something could not be sent to because of SendLimit; for what is
+	// published, the topic's policy does [protocol.SlowConsumerRefuse: it goes on].
 	SlowConsumer protocol.SlowConsumerPolicy
 
 	// HighWater is how many unsent bytes of a connection stop reading from it, up to 1 GiB, and LowWater how few let it go
