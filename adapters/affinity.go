@@ -112,6 +112,7 @@ func (a *AffinityAdapter) bindThread(mask *numa.Mask) error {
 func (a *AffinityAdapter) bindProcess(mask *numa.Mask) error {
 	bound := make(map[int]bool)
 	was := make(map[int]numa.Mask) // of those that have not inherited it
+	asked := true                  // mask is what was asked for, not what the kernel has made of it
 	for found := true; found; {
 		tids, err := threads()
 		if err != nil {
@@ -137,9 +138,11 @@ func (a *AffinityAdapter) bindProcess(mask *numa.Mask) error {
 			if first || before != *mask {
 				was[tid] = before
 			}
-		}
-		if now, err := numa.Affinity(0); err == nil {
-			*mask = now // less than asked for when the cpuset has shrunk since the process started
+			if asked { // of that thread: the caller's may have changed meanwhile, and be one that is not bound yet
+				if now, err := numa.Affinity(tid); err == nil {
+					*mask, asked = now, false // less when the cpuset has shrunk since the process started
+				}
+			}
 		}
 	}
 	if a.before == nil {

@@ -285,6 +285,49 @@ func TestAffinityOfAProcessThatGrows(t *testing.T) {
 	}
 }
 
+// The goroutine that pins may find itself on another thread before it is done, on one that is not bound yet, say.
+func TestAffinityOfAProcessByAGoroutineThatMoves(t *testing.T) {
+	all, err := numa.Allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cpus := all.CPUs()
+	if len(cpus) < 2 {
+		t.Skip("this machine has one processor only: no binding can be told from another")
+	}
+	expect := func(when, want string) {
+		t.Helper()
+		tids, err := numa.Threads()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tid := range tids {
+			if got, exists := numatest.Allowed(tid); exists && got != want {
+				t.Errorf("%s thread %d is bound to %s, want %s", when, tid, got, want)
+			}
+		}
+	}
+	for i := 0; i < 300 && !t.Failed(); i++ {
+		end := make(chan struct{})
+		for range 4 {
+			go func() {
+				runtime.LockOSThread() // for good: its thread ends with it, and the next round needs new ones
+				<-end
+			}()
+		}
+		a := adapters.NewScopedAffinity(api.ScopeProcess)
+		if err := a.Pin(cpus[i%2], -1); err != nil {
+			t.Fatal(err)
+		}
+		expect("pinned", strconv.Itoa(cpus[i%2]))
+		if err := a.Unpin(); err != nil {
+			t.Fatal(err)
+		}
+		expect("unpinned", all.String())
+		close(end)
+	}
+}
+
 func TestAffinityRefuses(t *testing.T) {
 	tid, _ := locked(t)
 	before := allowedList(t, tid)
