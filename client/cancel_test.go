@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"syscall"
 	"testing"
 	"time"
 
@@ -145,6 +147,48 @@ func TestHandshakeTimeout(t *testing.T) {
 }
 
 type watched struct{ context.Context }
+
+// A Dial that ends while it connects says the same, whichever timer was the first.
+func TestHandshakeTimeoutWhileConnecting(t *testing.T) {
+	leaks(t)
+	full := listener(t)
+	for range 16 { // the queue has room for one, or not many more
+		conn, err := net.DialTimeout("tcp", full, 50*time.Millisecond)
+		if err != nil {
+			break
+		}
+		defer conn.Close()
+	}
+	o := direct(t)
+	o.HandshakeTimeout = time.Millisecond
+	for range 100 {
+		c, _, err := Dial(context.Background(), "ws://"+full, o)
+		if c != nil || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("%v", err)
+		}
+	}
+}
+
+// listener listens, and accepts nothing.
+func listener(t testing.TB) (address string) {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+}
 
 // The loops close while a Dial is under way, and before.
 func TestLoopsClose(t *testing.T) {

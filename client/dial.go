@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/momentics/hioload-ws/protocol"
 )
@@ -100,7 +101,11 @@ func (d *dialing) open(ctx context.Context, conn net.Conn, proxy *url.URL) (net.
 // explain returns the error for the caller: when the context has ended, whatever else that has caused does not matter.
 func (d *dialing) explain(ctx context.Context, err error) error {
 	var refused *HandshakeError
-	if ended := ctx.Err(); ended != nil && !errors.As(err, &refused) {
+	ended := ctx.Err()
+	if deadline, ok := ctx.Deadline(); ended == nil && ok && !time.Now().Before(deadline) {
+		ended = context.DeadlineExceeded // package net has a timer of its own, which may be the first
+	}
+	if ended != nil && !errors.As(err, &refused) {
 		return fmt.Errorf("client: %s: %w", d.doing, ended)
 	}
 	return err
