@@ -149,8 +149,8 @@ func (e *Endpoint) acceptPlain(u *UpgradeRequest) (Adoption, []byte, error) {
 // Cancel takes back what Accept has counted.
 func (e *Endpoint) Cancel(a Adoption) {
 	e.opened.Add(-1)
-	e.active.Add(-1)
 	e.addresses.leave(a.client)
+	e.active.Add(-1)
 	e.live.Add(-1)
 	e.checkDrained()
 }

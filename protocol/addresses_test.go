@@ -1,8 +1,13 @@
 package protocol
 
 import (
+	"io"
 	"net/netip"
+	"runtime"
 	"testing"
+	"time"
+
+	"github.com/momentics/hioload-ws/api"
 )
 
 func TestAddresses(t *testing.T) {
@@ -36,4 +41,33 @@ func TestAddresses(t *testing.T) {
 	if len(empty.count) != 0 {
 		t.Errorf("%d clients are remembered", len(empty.count))
 	}
+}
+
+// When a connection counts as open no more, there is room for another of its client.
+func TestAddressLeavesFirst(t *testing.T) {
+	s := shard(t, EndpointConfig{MaxPerClient: 1})
+	opened := make(chan struct{})
+	s.endpoint.SetHandler(api.HandlerFunc(func(data any) error {
+		if _, ok := data.(api.OpenEvent); ok {
+			close(opened)
+		}
+		return nil
+	}), true)
+	fd, peer := pair(t)
+	if _, err := io.WriteString(peer, changed()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(fd, client); err != nil {
+		t.Fatal(err)
+	}
+	<-opened
+	s.endpoint.addresses.mu.Lock() // holds up whoever leaves
+	peer.Close()
+	for began := time.Now(); time.Since(began) < 50*time.Millisecond; runtime.Gosched() {
+		if s.endpoint.active.Load() == 0 {
+			t.Error("it has not left yet")
+			break
+		}
+	}
+	s.endpoint.addresses.mu.Unlock()
 }

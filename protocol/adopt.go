@@ -81,8 +81,8 @@ func (s *Shard) Adopt(fd int, a Adoption) (*WSConnection, error) {
 	}
 	if err := <-result; err != nil {
 		_ = syscall.Close(fd)
-		s.endpoint.active.Add(-1)
 		s.endpoint.addresses.leave(a.client)
+		s.endpoint.active.Add(-1)
 		s.unlink(c, csrc.StreamStats{})
 		s.gone()
 		return nil, c.sendError(err)

@@ -118,11 +118,11 @@ func (c *WSConnection) closed(ev *csrc.Event) {
 	}
 	final, _ := c.conn.Stats() // can still be read while this event is handled
 	e := c.shard.endpoint
-	e.active.Add(-1)
 	if ev.Kind != 0 {
 		e.unsent.Add(1)
 	}
 	e.addresses.leave(c.extension().client)
+	e.active.Add(-1)                                   // now that there is room for another
 	c.extension().end(final, code, string(ev.Bytes())) // whoever waits for the end finds it counted
 	c.leaveTopics()
 	c.shard.unlink(c, final)

@@ -23,8 +23,8 @@ type HandOver struct {
 
 // Done tells the endpoint that the connection has ended, or has become something else. It is called exactly once.
 func (h *HandOver) Done() {
-	h.endpoint.plain.Add(-1)
 	h.endpoint.addresses.leave(h.client)
+	h.endpoint.plain.Add(-1)
 	h.endpoint.live.Add(-1)
 	h.endpoint.checkDrained()
 }
