@@ -44,8 +44,9 @@ func TestReadTimeout(t *testing.T) {
 	cfg.ReadTimeout = 100 * time.Millisecond
 	s := start(t, cfg, api.HandlerFunc(echo))
 	began := time.Now()
-	c := dial(t, s.Addr())
-	c.send(protocol.OpcodeText, []byte("x"))
+	c := connect(t, s.Addr())
+	c.write(append([]byte(request), encode(true, protocol.OpcodeText, []byte("x"))...)) // later may be too late
+	c.expectUpgrade()
 	c.expect(protocol.OpcodeText, []byte("x"))
 	c.expect(protocol.OpcodeClose, closePayload(protocol.CloseGoingAway, "idle for too long"))
 	if took := time.Since(began); took < cfg.ReadTimeout*9/10 { // its clock counts milliseconds
