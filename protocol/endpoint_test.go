@@ -113,10 +113,10 @@ func TestHandshakeTimeoutEndsWithTheHandshake(t *testing.T) {
 		return nil
 	}), true)
 	fd, peer := pair(t)
-	if err := s.Serve(fd, client); err != nil {
+	if _, err := io.WriteString(peer, changed()); err != nil { // before: it may take its time
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(peer, changed()); err != nil {
+	if err := s.Serve(fd, client); err != nil {
 		t.Fatal(err)
 	}
 	conn := <-opened
