@@ -12,28 +12,26 @@ import (
 // A consumer with nothing to do sleeps, asks nobody while it does, and ends when it is woken.
 func TestBackoffSleeps(t *testing.T) {
 	b := newBackoff()
-	var asked atomic.Int64
+	var asked atomic.Int64 // after it has said that it sleeps
 	ended := make(chan struct{})
-	for range 10 {
+	for round := range int64(10) {
 		go func() {
-			b.wait(func() bool { asked.Add(1); return false })
+			b.wait(func() bool {
+				if b.asleep.Load() {
+					asked.Add(1)
+				}
+				return false
+			})
 			ended <- struct{}{}
 		}()
-		for !b.asleep.Load() { // if it never sleeps, the test does not end
+		for asked.Load() == round { // it does so once; if it never sleeps, the test does not end
 			runtime.Gosched()
-		}
-		last := int64(-1)
-		for last != asked.Load() { // it asks once more after it has said that it sleeps
-			last = asked.Load()
-			for range 100 {
-				runtime.Gosched()
-			}
 		}
 		for range 1000 {
 			runtime.Gosched()
 		}
-		if n := asked.Load(); n != last {
-			t.Errorf("asked %d times while it slept", n-last)
+		if n := asked.Load(); n != round+1 {
+			t.Fatalf("asked %d times while it slept", n-round-1)
 		}
 		b.wake()
 		b.wake() // nobody sleeps: no token may be left over
