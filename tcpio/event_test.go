@@ -343,6 +343,7 @@ func TestEdgeTriggered(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	send(t, client, "ef")
+	received(t, conn.fd, 3)
 	marker()
 	if n, err := conn.TryRead(make([]byte, 10)); n != 3 || err != nil { // less than was asked for: nothing is left
 		t.Fatal(n, err)

@@ -8,8 +8,10 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // patience bounds every wait of these tests. Nothing is expected to take that long; it only keeps a bug from hanging.
@@ -95,6 +97,25 @@ func until(t testing.TB, what string, holds func() bool) {
 			t.Fatalf("waited in vain until %s", what)
 		}
 	}
+}
+
+// delivered waits until the other end's kernel has all that was written: acknowledged, the end as well.
+func delivered(t testing.TB, c *net.TCPConn) {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it has arrived", func() (all bool) {
+		if err := raw.Control(func(fd uintptr) {
+			var left int32
+			_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&left)))
+			all = errno == 0 && left == 0
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	})
 }
 
 // onLoop has a worker's loop call f, and waits for it.

@@ -126,6 +126,9 @@ func TestShutdownHandlesWhatHasCome(t *testing.T) {
 				send(t, c, "come in time")
 			}
 			clients[1].CloseWrite()
+			for _, c := range clients {
+				delivered(t, c)
+			}
 			done := make(chan error, 1)
 			go func() { done <- s.Shutdown(patient(t)) }()
 			until(t, "it listens no more", func() bool { return s.GetListener().SetDeadline(time.Time{}) != nil })
