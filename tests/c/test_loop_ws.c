@@ -484,7 +484,7 @@ static void events_outlive_the_stream_they_came_from(void **state)
 static void closing_reads_on_above_high_water(void **state)
 {
     (void)state;
-    fixture *f = open_fixture(&(hl_loop_config){.high_water = 100000, .close_ms = 200});
+    fixture *f = open_fixture(&(hl_loop_config){.high_water = 100000});
     int fd[2];
     hl_handle h = open_ws(f, fd);
     turn(f);
