@@ -101,20 +101,19 @@ func forbid() error {
 // serve is an echo server that prints what its statistics say of its backend, and ends with SIGINT. With SIGUSR1 it collects
 // garbage, gives what is free back to the kernel, and says so.
 func serve() error {
+	interrupts, collections := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(interrupts, syscall.SIGINT) // before it listens, from when on it may get any
+	signal.Notify(collections, syscall.SIGUSR1)
 	cfg := server.DefaultConfig()
 	cfg.ListenAddr = "127.0.0.1:0"
 	srv, err := server.NewServer(cfg)
 	if err != nil {
 		return err
 	}
-	interrupts := make(chan os.Signal, 1)
-	signal.Notify(interrupts, syscall.SIGINT)
 	go func() {
 		<-interrupts
 		srv.Shutdown()
 	}()
-	collections := make(chan os.Signal, 1)
-	signal.Notify(collections, syscall.SIGUSR1)
 	go func() {
 		for range collections {
 			runtime.GC() // what lies in a sync.Pool survives one
