@@ -147,7 +147,7 @@ func (s *safeBuffer) String() string {
 	return s.b.String()
 }
 
-// start runs program with -addr on a free port of the kernel's choice and returns once it listens.
+// start runs program with -addr on a free port of the kernel's choice and returns once it listens and waits.
 func start(t *testing.T, program string, args ...string) *process {
 	t.Helper()
 	return startCommand(t, exec.Command(program, append([]string{"-addr", "127.0.0.1:0"}, args...)...))
@@ -172,19 +172,22 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 			t.Logf("output of %s:\n%s", filepath.Base(cmd.Path), p.output())
 		}
 	})
+	var listener int
 	eventually(t, "the server to listen", func() bool {
 		select {
 		case <-p.done:
 			t.Fatalf("the server ended: %v\n%s", p.err, p.output())
 		default:
 		}
-		for _, pid := range group(cmd.Process.Pid) {
-			if p.addr = listenAddr(pid); p.addr != "" {
+		for _, listener = range group(cmd.Process.Pid) {
+			if p.addr = listenAddr(listener); p.addr != "" {
 				return true
 			}
 		}
 		return false
 	})
+	// What it does right behind that, such as asking for signals, is done when all its threads sleep.
+	eventually(t, "the server to have nothing to do", func() bool { return asleep(listener) })
 	return p
 }
 
@@ -223,7 +226,7 @@ type status struct {
 	group int  // leader of its process group
 }
 
-// statusOf reads the status of a process, which is the zero value when there is none.
+// statusOf reads the status of a process, or a thread, which is the zero value when there is none.
 func statusOf(pid int) (s status) {
 	// proc_pid_stat(5): pid (name) state parent group ...; the name may hold anything.
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -232,6 +235,16 @@ func statusOf(pid int) (s status) {
 		s.group, _ = strconv.Atoi(string(f[2]))
 	}
 	return s
+}
+
+// asleep says whether all threads of a process wait for something.
+func asleep(pid int) bool {
+	for _, tid := range threads(pid) {
+		if statusOf(tid).state != 'S' {
+			return false
+		}
+	}
+	return true
 }
 
 // group lists the processes of a process group.

@@ -25,7 +25,7 @@ func TestInterruptIdle(t *testing.T) {
 	for _, clients := range []int{0, 1, 100} {
 		t.Run(fmt.Sprint(clients, " clients"), func(t *testing.T) {
 			p := start(t, echoProgram(t))
-			dial(t, p.addr).goodbye(t) // the program has come as far as to await signals
+			dial(t, p.addr).goodbye(t) // it serves
 			var answered sync.WaitGroup
 			for range clients {
 				c := dial(t, p.addr)
