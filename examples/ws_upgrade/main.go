@@ -28,6 +28,8 @@ func main() {
 }
 
 func serve(addr string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	upgrader, err := server.NewUpgrader(nil)
 	if err != nil {
 		return err
@@ -43,8 +45,6 @@ func serve(addr string) error {
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	select {
 	case err = <-served:
 	case <-ctx.Done():
