@@ -37,7 +37,8 @@ install_wstest() {
         chmod +x "$folder/wstest"
         touch "$folder/complete"
     fi
-    cp "$tests/wstest.py" "$folder/wstest.py"
+    # Where it is the same it is left alone: another conformance run may be starting it right now.
+    cmp -s "$tests/wstest.py" "$folder/wstest.py" || cp "$tests/wstest.py" "$folder/wstest.py"
     echo "$folder/wstest"
 }
 
