@@ -147,8 +147,8 @@ enum {
     HL_DEADLINE_ONCE = 0, /* once, `len` ms from now; no deadline is further away than 2^30 ms */
     HL_DEADLINE_READ = 1, /* whenever nothing was received for `len` ms, and no bytes wait in the kernel */
     HL_DEADLINE_WRITE = 2, /* whenever output has waited for `len` ms and not a byte of it was taken */
-    HL_DEADLINE_PING = 3   /* no event: a WebSocket sends an empty ping whenever nothing was received for `len` ms, or
-                              since the last ping, unless output waits */
+    HL_DEADLINE_PING = 3   /* no event: a WebSocket sends an empty ping whenever for `len` ms nothing was received, no
+                              ping sent and no HL_DEADLINE_READ passed, unless output waits */
 };
 
 /*
