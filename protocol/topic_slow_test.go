@@ -13,6 +13,9 @@ import (
 // marks are low enough for a test to reach them.
 var marks = loop.Config{HighWater: 64 << 10, LowWater: 16 << 10}
 
+// limited has a send limit that is met before its high mark is.
+var limited = loop.Config{HighWater: 64 << 10, LowWater: 16 << 10, QueueLimit: 64 << 10}
+
 // numbered is a message of some size with a number.
 func numbered(i int) string { return fmt.Sprintf("%06d", i) + strings.Repeat(".", 8000) }
 
@@ -45,11 +48,7 @@ func TestSlowConsumerIsClosed(t *testing.T) {
 	for i := range sent - 1 {
 		slow.expect(numbered(i))
 	}
-	opcode, payload, err := slow.next()
-	if opcode != OpcodeClose || len(payload) < 2 || binary.BigEndian.Uint16(payload) != ClosePolicyViolation ||
-		err != nil {
-		t.Errorf("opcode %#x, %q, %v", opcode, payload, err)
-	}
+	slow.expectTooSlow()
 	h.publish("x", "after", 2)
 	fast.expect("after")
 	slow.expectGone()
@@ -60,6 +59,16 @@ func TestSlowConsumerIsClosed(t *testing.T) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	h.expectNoMemory()
+}
+
+// expectTooSlow reads the close frame of a subscriber that takes too little.
+func (s *subscriber) expectTooSlow() {
+	s.t.Helper()
+	opcode, payload, err := s.next()
+	if opcode != OpcodeClose || len(payload) < 2 || binary.BigEndian.Uint16(payload) != ClosePolicyViolation ||
+		err != nil {
+		s.t.Errorf("opcode %#x, %q, %v", opcode, payload, err)
+	}
 }
 
 func TestSlowConsumerMissesTheOldest(t *testing.T) {
@@ -219,6 +228,41 @@ func TestMessageTooLargeForItsQueue(t *testing.T) {
 	h.expectNoMemory()
 }
 
+// Where the send limit is met before the high mark, the topic's policy is in force, not the endpoint's.
+func TestPoliciesAtTheSendLimit(t *testing.T) {
+	const queue = 4
+	for _, slow := range []SlowAction{SlowClose, SlowDropOldest} {
+		h := newHub(t, 1, EndpointConfig{SlowConsumer: SlowConsumerClose}, limited)
+		s := h.open(0)
+		s.subscribe("x", WithTopicPolicy(TopicPolicy{Slow: slow, Queue: queue}))
+		sent := h.flood(toX, func(stats TopicStats) bool { return stats.SlowClosed+stats.Dropped > 0 })
+		for i := range sent - queue - 1 {
+			s.expect(numbered(i))
+		}
+		want := TopicStats{Published: int64(sent), Delivered: int64(sent) - queue - 1}
+		if slow == SlowClose {
+			s.expectTooSlow()
+			s.expectGone()
+			want.SlowClosed, want.Dropped = 1, queue
+		} else {
+			for i := range queue {
+				s.expect(numbered(sent - queue + i))
+			}
+			s.expectNothing()
+			want.Subscriptions, want.Dropped = 1, 1
+			want.Delivered += queue
+		}
+		got := h.Stats()
+		if got.Topics != want {
+			t.Errorf("policy %d: %+v, want %+v", slow, got.Topics, want)
+		}
+		if got.QueueFull != 0 || got.SlowClosed != 0 {
+			t.Errorf("policy %d: the endpoint counts %d and %d", slow, got.QueueFull, got.SlowClosed)
+		}
+		h.expectNoMemory()
+	}
+}
+
 // A message that waits is not given up because others have just gone out: there is room for it when those are sent. Nor
 // is the connection, whatever its endpoint does with slow consumers of what is sent without a topic.
 func TestLatestWaitsForTheSendLimit(t *testing.T) {
@@ -228,8 +272,7 @@ func TestLatestWaitsForTheSendLimit(t *testing.T) {
 }
 
 func latestWaits(t *testing.T, policy SlowConsumerPolicy) {
-	h := newHub(t, 1, EndpointConfig{SlowConsumer: policy},
-		loop.Config{HighWater: 64 << 10, LowWater: 16 << 10, QueueLimit: 64 << 10})
+	h := newHub(t, 1, EndpointConfig{SlowConsumer: policy}, limited)
 	s := h.open(0)
 	if err := s.peer.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
