@@ -328,8 +328,9 @@ func TestWriteTimeoutWithHTTP(t *testing.T) {
 	c.write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
 	select {
 	case err := <-failed:
-		if !errors.Is(err, syscall.ETIMEDOUT) {
-			t.Errorf("writing: %v, want %v", err, syscall.ETIMEDOUT)
+		// The kernel says ETIMEDOUT once, and net/http, which reads meanwhile, may be the one that hears it.
+		if !errors.Is(err, syscall.ETIMEDOUT) && !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("writing: %v, want %v or %v", err, syscall.ETIMEDOUT, syscall.EPIPE)
 		}
 	case <-time.After(patience):
 		t.Fatal("the handler still writes")
