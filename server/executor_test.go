@@ -35,11 +35,12 @@ func TestChannelCapacity(t *testing.T) {
 	close(release)
 	drunk := make(chan error, 1)
 	go func() { drunk <- c.drink(protocol.OpcodeBinary, payload, count) }()
-	for sent < size { // it may be slow to begin again
+	eventually(t, func() bool { // it may be slow to begin again
 		if sent, err = c.pour(piece, sent, size); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal(err)
 		}
-	}
+		return sent == size
+	})
 	if err := <-drunk; err != nil {
 		t.Fatal(err)
 	}

@@ -224,7 +224,8 @@ func endsBesideSilentPeer(t *testing.T, timeout time.Duration) bool {
 	if err != nil {
 		return false
 	}
-	if f.opcode != protocol.OpcodeClose || binary.BigEndian.Uint16(f.payload) != protocol.CloseGoingAway {
+	if f.opcode != protocol.OpcodeClose || len(f.payload) < 2 ||
+		binary.BigEndian.Uint16(f.payload) != protocol.CloseGoingAway {
 		t.Errorf("got %+v, want a close frame with 1001", f)
 	}
 	response, err := http.ReadResponse(half.in, nil)
