@@ -23,7 +23,8 @@ var (
 	errFragment = badFrame("a continuation frame without a message to continue")
 )
 
-// SlowConsumerPolicy says what becomes of a connection whose unsent output has reached its limit.
+// SlowConsumerPolicy says what becomes of a connection whose unsent output has reached its limit; TopicPolicy does
+// for what is published.
 type SlowConsumerPolicy uint8
 
 const (

@@ -7,11 +7,11 @@ import (
 )
 
 // SlowAction is what becomes of a message for a subscriber that takes too little: one for which as many bytes as the
-// high-water mark wait.
+// high-water mark wait, or so many that the message would pass the send limit.
 type SlowAction uint8
 
 const (
-	SlowClose      SlowAction = iota // the connection is closed with ClosePolicyViolation
+	SlowClose      SlowAction = iota // the connection is closed with ClosePolicyViolation; below the mark it may wait
 	SlowDropOldest                   // it waits; when there is no room the oldest that waits is given up
 	SlowKeepLatest                   // it waits in place of the one that waits of the same topic
 )
