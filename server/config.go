@@ -37,7 +37,8 @@ type Config struct {
 	ReadTimeout time.Duration
 
 	// WriteTimeout aborts a connection whose peer has taken nothing of what waits for it for that long, be it a WebSocket
-	// or in the hands of net/http; 0: never [0].
+	// or in the hands of net/http; 0: never [0]. There it also says when one that answers no keep-alive probe is given
+	// up: after that long, but 30 s at the least, instead of 2.5 minutes.
 	WriteTimeout time.Duration
 
 	// BatchSize is how many ready connections a loop takes from the kernel in one turn, 1 to 4096 [32].

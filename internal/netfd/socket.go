@@ -103,7 +103,9 @@ func SetNoDelay(fd int) error {
 const TCP_USER_TIMEOUT = 18
 
 // SetUserTimeout has the kernel abort a TCP connection whose peer has taken nothing of what was written for that long,
-// in whole milliseconds, rounded up (tcp(7), TCP_USER_TIMEOUT); 0: as the system does.
+// in whole milliseconds, rounded up (tcp(7), TCP_USER_TIMEOUT); 0: as the system does. It takes the place of the number
+// of keep-alive probes, too: a peer that answers none is given up when it has been silent for that long, be that sooner
+// or later than without, but not before the second would be due.
 func SetUserTimeout(fd int, d time.Duration) error {
 	ms := d / time.Millisecond
 	if d%time.Millisecond > 0 {
