@@ -249,7 +249,7 @@ func TestAffinityOfTheProcess(t *testing.T) {
 
 // A thread that is started while Pin is at work inherits the binding: it must not be taken for one that was bound so
 // before.
-func TestAffinityOfAProcessThatGrows(t *testing.T) {
+func TestAffinityRacingNewThreads(t *testing.T) {
 	_, cpus := locked(t)
 	if len(cpus) < 2 {
 		t.Skip("this machine has one processor only: no binding can be told from another")
@@ -286,7 +286,7 @@ func TestAffinityOfAProcessThatGrows(t *testing.T) {
 }
 
 // The goroutine that pins may find itself on another thread before it is done, on one that is not bound yet, say.
-func TestAffinityOfAProcessByAGoroutineThatMoves(t *testing.T) {
+func TestAffinityRacingTheScheduler(t *testing.T) {
 	all, err := numa.Allowed()
 	if err != nil {
 		t.Fatal(err)

@@ -312,7 +312,7 @@ func TestEventLoopAfterGoexit(t *testing.T) {
 }
 
 // What a handler, an event and Close come to while the loop turns: the event is handled.
-func TestEventLoopClosedBehindAnEvent(t *testing.T) {
+func TestEventLoopCloseRacingAnEvent(t *testing.T) {
 	for round := range 20_000 {
 		l := newEventLoop(t, 1, 2)
 		handled, closed := 0, make(chan struct{})
