@@ -34,7 +34,7 @@ func TestOrdersDuringHandoff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := contextFor(t, ContextOptions{Loops: 2, CloseTimeout: time.Hour})
 			calls := name == "Post" || name == "SetTimeout"
-			for range 1000 {
+			for range 300 {
 				called := make(chan struct{})
 				done := func() Action { close(called); return Close }
 				c.SetFactory(func() Protocol {

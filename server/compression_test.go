@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -137,7 +138,8 @@ func TestDecompressionBomb(t *testing.T) {
 	cfg.Compression = &protocol.Compression{}
 	s := start(t, cfg, api.HandlerFunc(echo))
 	s.HandleWebSocket("/chat", api.HandlerFunc(echo), WithMaxMessageSize(1<<20))
-	bomb := deflate(t, make([]byte, 128<<20))
+	piece := deflate(t, make([]byte, 1<<20)) // ends with an empty block, but for its last 4 bytes
+	bomb := bytes.Join(slices.Repeat([][]byte{piece}, 128), []byte("\x00\x00\xff\xff"))
 	if len(bomb) > 1<<18 {
 		t.Fatalf("the bomb has %d bytes", len(bomb))
 	}

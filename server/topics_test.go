@@ -118,6 +118,7 @@ func TestSetTopicPolicy(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 	c.expect(protocol.OpcodeText, []byte("1"))
+	c.goodbye()
 	s.Shutdown()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -12,7 +12,7 @@ import (
 
 // exercise has connections to a server that echoes go through what they have to do.
 func exercise(t *testing.T, d *deflate, dial func(ctx context.Context) (peer, error)) {
-	largest := 10_000_000
+	largest := 3_000_000
 	if d != nil {
 		largest = 300_000 // for the sake of time: some of these compressors are slow
 	}
