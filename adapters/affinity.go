@@ -113,12 +113,11 @@ func (a *AffinityAdapter) bindProcess(mask *numa.Mask) error {
 	bound := make(map[int]bool)
 	was := make(map[int]numa.Mask) // of those that have not inherited it
 	asked := true                  // mask is what was asked for, not what the kernel has made of it
-	for found := true; found; {
+	for quiet := 0; quiet < looks; quiet++ {
 		tids, err := threads()
 		if err != nil {
 			return errors.Join(err, release(was, mask))
 		}
-		found = false
 		first := len(bound) == 0
 		for _, tid := range tids {
 			if bound[tid] {
@@ -134,7 +133,7 @@ func (a *AffinityAdapter) bindProcess(mask *numa.Mask) error {
 			if err != nil {
 				return errors.Join(err, release(was, mask))
 			}
-			bound[tid], found = true, true
+			bound[tid], quiet = true, -1
 			if first || before != *mask {
 				was[tid] = before
 			}
@@ -156,6 +155,10 @@ func (a *AffinityAdapter) bindProcess(mask *numa.Mask) error {
 	}
 	return nil
 }
+
+// looks is how many in a row have to find nothing new: the kernel may leave a thread out of its list when another ends
+// while that is read.
+const looks = 3
 
 // threads are those of the process, without any that the runtime is just starting: such a thread has inherited a binding
 // already, but the kernel does not list it yet. Stopping the world waits for it, since it has a P to take.
@@ -183,12 +186,11 @@ func release(before map[int]numa.Mask, set *numa.Mask) error {
 		union.Add(&mask)
 	}
 	handled := make(map[int]bool)
-	for found := true; found; {
+	for quiet := 0; quiet < looks; quiet++ {
 		tids, err := threads()
 		if err != nil {
 			return err
 		}
-		found = false
 		now := make(map[int]numa.Mask)
 		for _, tid := range tids {
 			bound, err := numa.Affinity(tid)
@@ -199,7 +201,7 @@ func release(before map[int]numa.Mask, set *numa.Mask) error {
 			if !known {
 				mask = union
 			}
-			now[tid], handled[tid], found = mask, true, true
+			now[tid], handled[tid], quiet = mask, true, -1
 		}
 		if err := restore(now); err != nil {
 			return err
